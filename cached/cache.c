@@ -1,0 +1,1 @@
+#include "cached/cache.h"

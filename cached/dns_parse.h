@@ -1,0 +1,58 @@
+/* dns_parse - DNS messages to plain structs and back; the only file that knows libldns.
+ * Replies must have passed dns_screen. */
+#ifndef STS_CACHED_DNS_PARSE_H
+#define STS_CACHED_DNS_PARSE_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "common/alloc.h"
+#include "common/domain.h"
+#include "common/error.h"
+#include "common/scan.h"
+
+enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28 };
+
+enum {
+    DNS_QUERY_SIZE = 512,
+    DNS_CNAME_MAX = 8,     /* length of a chain that is followed */
+    DNS_ANSWER_MAX = 64,   /* records kept of one answer */
+    DNS_HOST_SIZE = 256    /* a host name in text, as it came (see dns_record) */
+};
+
+/* One record of the type that was asked for. */
+struct dns_record {
+    uint16_t preference;      /* MX */
+    char host[DNS_HOST_SIZE]; /* MX: normalised by domain_normalise; "" for the null MX ("."); names
+                                 that are no host names are left out of the answer */
+    struct sockaddr_storage address; /* A, AAAA; port 0 */
+    struct span text;                /* TXT: joined strings; points into the answer */
+};
+
+struct dns_answer {
+    enum sts_error error;  /* OK, NO_RECORD (NXDOMAIN or NODATA), or dns-* */
+    const char *why;       /* constant text for dns-*; else "" */
+    bool nxdomain;
+    bool authentic;        /* the AD bit, as sent: whether to believe it is the caller's business */
+    bool wants_plain;      /* FORMERR or NOTIMP: the server may not know EDNS */
+    uint32_t ttl_s;        /* the smallest on the chain; negative: min(SOA TTL, minimum), 0: no SOA */
+    struct dns_record *records; /* owned; in wire order */
+    size_t count;
+    char *text;            /* owned memory behind the spans */
+    char alias[DNS_HOST_SIZE]; /* not "": the chain ends here unanswered, ask for this name */
+};
+
+/* Writes a query (RD set; EDNS with 1232 bytes unless `plain`; AD set when `want_ad`) with a random
+ * id. Returns its length, 0 when `name` is no domain name. `name` may hold "_" labels. */
+size_t dns_build_query(const char *name, enum dns_type type, bool plain, bool want_ad,
+                       uint8_t out[DNS_QUERY_SIZE]);
+
+/* Reads a screened reply to a question for `name` and `type`, following CNAMEs inside it. */
+void dns_parse_reply(const uint8_t *reply, size_t len, const char *name, enum dns_type type,
+                     struct dns_answer *out);
+void dns_answer_done(struct dns_answer *);
+
+#endif

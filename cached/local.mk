@@ -1,0 +1,22 @@
+# sts-cached and stsctl. Everything but the two main files is in a library that tests link too.
+noinst_LIBRARIES += libcached.a
+libcached_a_SOURCES = \
+	cached/address.c cached/address.h \
+	cached/cache.c cached/cache.h \
+	cached/cache_lmdb.c cached/cache_lmdb.h \
+	cached/control.c cached/control.h \
+	cached/dns.c cached/dns.h \
+	cached/dns_parse.c cached/dns_parse.h \
+	cached/dns_screen.c cached/dns_screen.h \
+	cached/fetch.c cached/fetch.h \
+	cached/query.h \
+	cached/record.c cached/record.h \
+	cached/settings.c cached/settings.h \
+	cached/source.c cached/source.h \
+	cached/stats.c cached/stats.h \
+	cached/table.c cached/table.h
+CACHED_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(LDNS_CFLAGS) $(CURL_CFLAGS) $(OPENSSL_CFLAGS) \
+	$(LMDB_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS)
+libcached_a_CPPFLAGS = $(CACHED_CPPFLAGS)
+CACHED_LIBS = libcached.a $(COMMON_LIBS) $(EVENT_LIBS) $(EVENT_PTHREADS_LIBS) $(LDNS_LIBS) \
+	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lpthread

@@ -1,0 +1,87 @@
+/* query - the life of a question: what the daemon knows, what it must find out, what it answers.
+ * Read query.c first. Everything happens on the answer thread; one resolution a domain however many
+ * ask; every question is answered once and in time, while the work goes on without it. */
+#ifndef STS_CACHED_QUERY_H
+#define STS_CACHED_QUERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cached/cache.h"
+#include "common/answer.h"
+
+struct event_base;
+struct settings;
+struct stats;
+struct query_engine;
+
+enum { QUERY_RUNNING_MAX = 4096 };
+
+/* What is asked. */
+struct question {
+    const char *domain; /* normalised; copied */
+    bool want_mx;       /* judge the domain's MX hosts too (under enforce) */
+    bool host_only;     /* "[host]": the domain itself is the only candidate, no MX look-up */
+    bool refresh_txt;   /* the asker is about to refuse a host: look at TXT in the background */
+    int64_t wait_ms;    /* answer within; negative: answer-deadline; 0: now, from what is known */
+    int64_t arrived_ms; /* boot time at which the frame arrived */
+};
+
+/* What is answered: facts for the front ends to put in their words. Borrowed, valid only during the
+ * callback (or, when query_ask answered on the spot, until the next query_* or cache_* call). */
+struct judgement {
+    enum verdict verdict;
+    enum sts_error reason;
+    enum answer_source source;
+    const char *domain;
+    const char *detail;          /* "" or the layer's own words ("HTTP status 503") */
+    int http_status;             /* of the failed fetch, else 0 */
+    const struct entry *entry;   /* NULL: nothing is remembered */
+    const struct policy *policy; /* the one in force, or NULL */
+    int64_t expires_s;           /* wall time; only with a policy */
+    const char *const *hosts;    /* candidate hosts that the policy lists, by preference */
+    size_t host_count;
+    const char *const *candidates; /* all candidate hosts, when MX was asked */
+    size_t candidate_count;
+};
+
+typedef void query_done_fn(const struct judgement *, void *arg);
+
+struct query_engine *query_engine_new(struct event_base *, const struct settings *, struct cache *,
+                                      struct source *, struct stats *);
+void query_engine_set_settings(struct query_engine *, const struct settings *);
+/* Drops all waiters without a callback and cancels all work. */
+void query_engine_free(struct query_engine *);
+
+/* Asks. True: `*now` holds the answer already and `done` will not come. False: `done` comes once,
+ * from the loop, unless query_cancel came first; `*token` names the wait. */
+struct query_token;
+MUST_CHECK bool query_ask(struct query_engine *, const struct question *, struct judgement *now,
+                          query_done_fn *, void *arg, struct query_token **token);
+void query_cancel(struct query_token *);
+
+/* A forced fetch (stsctl flush and refresh): regardless of TXT when a policy is in force, forgetting
+ * outcome and back-off first. Only a newly fetched valid policy replaces one in force. */
+enum refetch_outcome {
+    REFETCH_RENEWED,  /* a valid policy was fetched and is in force */
+    REFETCH_KEPT,     /* the fetch failed; the old policy stays in force */
+    REFETCH_NO_POLICY /* no policy is in force, and none could be had */
+};
+struct refetch_result {
+    enum refetch_outcome outcome;
+    enum sts_error error; /* why not RENEWED */
+    const char *detail;
+    int http_status;
+    const char *domain;
+};
+typedef void query_refetch_fn(const struct refetch_result *, void *arg);
+/* `done` comes once, from the loop; there is no way to cancel but query_engine_free. */
+void query_refetch(struct query_engine *, const char *domain, query_refetch_fn *done, void *arg);
+/* Forgets all about the domain, an enforce policy included (flush --force); what is under way for it
+ * will not bring the old policy back. */
+void query_forget(struct query_engine *, const char *domain);
+
+/* How many resolutions run. */
+size_t query_running(const struct query_engine *);
+
+#endif

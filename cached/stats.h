@@ -1,0 +1,40 @@
+/* stats - what the daemon counts, and how it is shown: JSON for stsctl, Prometheus text for the
+ * metrics page. One struct, owned by main, handed down; the answer thread alone writes it. */
+#ifndef STS_CACHED_STATS_H
+#define STS_CACHED_STATS_H
+
+#include <stdint.h>
+
+#include "common/answer.h"
+#include "common/error.h"
+
+struct cache;
+struct store;
+
+enum { STATS_VERDICTS = VERDICT_UNKNOWN + 1, STATS_SOURCES = SOURCE_FETCH + 1, STATS_BUCKETS = 12 };
+
+struct stats {
+    int64_t started_s; /* wall time */
+    uint64_t questions;
+    uint64_t verdicts[STATS_VERDICTS];
+    uint64_t reasons[STS_ERROR_COUNT];
+    uint64_t sources[STATS_SOURCES];
+    uint64_t answer_ms[STATS_BUCKETS]; /* answers within 1, 2, 5, 10 ... 5000 ms, and beyond */
+    uint64_t answer_ms_sum;
+    uint64_t txt_lookups, mx_lookups, fetches, fetches_failed[STS_ERROR_COUNT];
+    uint64_t refreshes, refreshes_failed, weakened;
+    uint64_t connections_accepted, connections_refused, bad_frames, deadlines_missed;
+    uint64_t connections_open, resolutions_running; /* gauges */
+};
+
+/* Counts one answered question. */
+void stats_count_answer(struct stats *, enum verdict, enum sts_error reason, enum answer_source,
+                        int64_t ms);
+
+/* Both append; `cache` and `store` (NULL allowed) are asked for their own figures. The JSON is one
+ * object. */
+struct buf;
+void stats_json(const struct stats *, const struct cache *, struct store *, struct buf *);
+void stats_prometheus(const struct stats *, const struct cache *, struct store *, struct buf *);
+
+#endif

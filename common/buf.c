@@ -1,0 +1,125 @@
+#include "common/buf.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+
+enum { FIRST_SIZE = 64 };
+
+void
+buf_init(struct buf *b, size_t max)
+{
+    *b = (struct buf){.max = max};
+}
+
+void
+buf_done(struct buf *b)
+{
+    free(b->data);
+    buf_init(b, b->max);
+}
+
+void
+buf_reset(struct buf *b)
+{
+    b->len = 0;
+    b->failed = false;
+    if (b->data != NULL)
+        b->data[0] = '\0';
+}
+
+char *
+buf_room(struct buf *b, size_t want)
+{
+    size_t size = b->size ? b->size : FIRST_SIZE;
+
+    if (b->failed || want > b->max - b->len) {
+        b->failed = true;
+        return NULL;
+    }
+    while (size < b->len + want + 1)
+        size *= 2;
+    if (size != b->size) {
+        b->data = alloc_resize(b->data, size);
+        b->size = size;
+    }
+    return b->data + b->len;
+}
+
+void
+buf_advance(struct buf *b, size_t written)
+{
+    b->len += written;
+    b->data[b->len] = '\0';
+}
+
+void
+buf_add(struct buf *b, const void *bytes, size_t len)
+{
+    char *to = buf_room(b, len);
+
+    if (to == NULL)
+        return;
+    if (len)
+        memcpy(to, bytes, len);
+    buf_advance(b, len);
+}
+
+void
+buf_add_string(struct buf *b, const char *s)
+{
+    buf_add(b, s, strlen(s));
+}
+
+void
+buf_add_char(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
+
+void
+buf_printf(struct buf *b, const char *format, ...)
+{
+    va_list args, again;
+    int len;
+    char *to;
+
+    va_start(args, format);
+    va_copy(again, args);
+    len = vsnprintf(NULL, 0, format, args);
+    to = len < 0 ? NULL : buf_room(b, (size_t)len);
+    if (to != NULL) {
+        vsnprintf(to, (size_t)len + 1, format, again);
+        buf_advance(b, (size_t)len);
+    }
+    va_end(again);
+    va_end(args);
+}
+
+void
+buf_consume(struct buf *b, size_t len)
+{
+    if (len >= b->len) {
+        b->len = 0;
+    } else {
+        memmove(b->data, b->data + len, b->len - len);
+        b->len -= len;
+    }
+    if (b->data != NULL)
+        b->data[b->len] = '\0';
+}
+
+const char *
+buf_string(const struct buf *b)
+{
+    return b->data != NULL ? b->data : "";
+}
+
+bool
+buf_failed(const struct buf *b)
+{
+    return b->failed;
+}

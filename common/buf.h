@@ -1,0 +1,41 @@
+/* buf - a growing run of bytes that is born with its upper limit.
+ * Writers append without looking; an append that would pass the limit sets `failed`, changes
+ * nothing, and every later append does nothing too: check buf_failed() once at the end. */
+#ifndef STS_COMMON_BUF_H
+#define STS_COMMON_BUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf {
+    char *data; /* NUL-terminated once anything was appended; owned */
+    size_t len, size, max;
+    bool failed;
+};
+
+/* Makes an empty buffer that never holds more than `max` bytes. Allocates nothing yet. */
+void buf_init(struct buf *, size_t max);
+/* Frees the bytes; the buffer is empty and may be used again under the same limit. */
+void buf_done(struct buf *);
+/* Empties it and clears `failed`, keeping the memory. */
+void buf_reset(struct buf *);
+
+void buf_add(struct buf *, const void *bytes, size_t len);
+void buf_add_string(struct buf *, const char *s);
+void buf_add_char(struct buf *, char c);
+__attribute__((format(printf, 2, 3))) void buf_printf(struct buf *, const char *format, ...);
+
+/* Makes room for `want` more bytes and returns where they go, NULL when that would pass the
+ * limit (sets `failed`). The caller writes there, then calls buf_advance. */
+char *buf_room(struct buf *, size_t want);
+void buf_advance(struct buf *, size_t written);
+
+/* Drops the first `len` bytes (all of them when len >= b->len). */
+void buf_consume(struct buf *, size_t len);
+
+/* The bytes as a string; "" while empty. Borrowed until the next call that changes the buffer. */
+const char *buf_string(const struct buf *);
+bool buf_failed(const struct buf *);
+
+#endif

@@ -1,0 +1,32 @@
+#include "common/clock.h"
+
+#include <stdbool.h>
+#include <time.h>
+
+static bool faked;
+static int64_t fake_boot_ms, fake_wall_s;
+
+int64_t
+clock_boot_ms(void)
+{
+    struct timespec now;
+
+    if (faked)
+        return fake_boot_ms;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t
+clock_wall_s(void)
+{
+    return faked ? fake_wall_s : (int64_t)time(NULL);
+}
+
+void
+clock_fake(int64_t boot_ms, int64_t wall_s)
+{
+    faked = true;
+    fake_boot_ms = boot_ms;
+    fake_wall_s = wall_s;
+}

@@ -1,0 +1,60 @@
+/* conffile - configuration files as data: one table per program says name, type, default, limits
+ * and whether a reload takes it; this module reads a libconfuse file by it into a plain struct.
+ * Adding an option is one row, one field and one line of the manual page.
+ *
+ * Errors name file, line and reason, and nothing of the target is changed then. What libconfuse
+ * lets pass is caught here (LIBRARIES 1g): unclosed sections, bytes behind a NUL, options given
+ * twice, not a regular file, ${VAR}. */
+#ifndef STS_COMMON_CONFFILE_H
+#define STS_COMMON_CONFFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/alloc.h"
+
+enum conf_type {
+    CONF_STRING,   /* char *, NULL when unset and there is no default */
+    CONF_LIST,     /* struct conf_list */
+    CONF_DURATION, /* int64_t, milliseconds: 4 (seconds), "500ms", "4s", "5m", "2h", "1d" */
+    CONF_SIZE,     /* int64_t, bytes: 1024, "64K", "256M", "1G" */
+    CONF_NUMBER,   /* int64_t */
+    CONF_MODE,     /* int64_t, octal file mode written as 0660 or "0660" */
+    CONF_BOOL,     /* bool: true/false, on/off, yes/no */
+    CONF_CHOICE    /* int: index into `choices` */
+};
+
+struct conf_list {
+    char **items;
+    size_t count;
+};
+
+struct conf_option {
+    const char *section; /* NULL for the top level; one level of sections only */
+    const char *name;
+    enum conf_type type;
+    size_t offset;              /* of the field in the settings struct */
+    const char *defaults;       /* as it would be written; NULL: none; lists: space-separated */
+    int64_t min, max;           /* DURATION (ms), SIZE, NUMBER; both 0: unchecked */
+    const char *const *choices; /* CHOICE: NULL-terminated */
+    bool reload;                /* taken on SIGHUP; else a change needs a restart */
+    /* Extra test of one string (each item of a list); NULL when fine, else what is wrong. */
+    const char *(*check)(const char *value);
+};
+
+/* Fills `settings` (zeroed by the caller) from defaults and the file. `path` NULL: defaults only.
+ * False: `error` (size bytes) holds "FILE:LINE: reason", and conf_done has been applied. */
+MUST_CHECK bool conf_read(const char *path, const struct conf_option *table, size_t rows,
+                          void *settings, char *error, size_t size);
+/* Frees what conf_read allocated. */
+void conf_done(const struct conf_option *table, size_t rows, void *settings);
+/* Writes the effective values as a file that conf_read accepts. */
+void conf_print(const struct conf_option *table, size_t rows, const void *settings, FILE *out);
+/* On reload: copies into `next` the values of rows that need a restart from `running`, so that
+ * `next` may replace it. Returns the name of the first such row that differs, NULL if none. */
+const char *conf_keep_restart_values(const struct conf_option *table, size_t rows,
+                                     const void *running, void *next);
+
+#endif

@@ -1,0 +1,26 @@
+/* domain - brings a name to the one form that is used as key, query name, URL host and SNI:
+ * A-labels, lower case, no final dot (RFC 8461 s3.1, s3.2; requirements D, ambiguity 42). */
+#ifndef STS_COMMON_DOMAIN_H
+#define STS_COMMON_DOMAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* 253 bytes of name and the NUL. */
+enum { DOMAIN_SIZE = 254 };
+
+/* Normalises the `len` bytes at `name` into `out`. Takes U-labels (strict UTF-8, IDNA2008
+ * non-transitional), any case, one final dot. The result is LDH labels of 1-63 bytes, no label
+ * begins or ends with a hyphen, at most 253 bytes in all; a single label is fine.
+ * Refuses (false): empty names and labels, a leading dot, IPv4 and IPv6 literals, names whose last
+ * label is all digits, underscores, control bytes, NUL, blanks, bytes that are no UTF-8. Pure-ASCII
+ * names never reach libidn2, whose options delete or refuse what is legal (LIBRARIES 1g). */
+bool domain_normalise(const char *name, size_t len, char out[DOMAIN_SIZE]);
+
+/* True when `name` (NUL-terminated, lower case) is what domain_normalise produces. */
+bool domain_is_normal(const char *name);
+
+/* True when the name has two labels or more. */
+bool domain_has_dot(const char *name);
+
+#endif

@@ -1,0 +1,36 @@
+/* sockspec - socket specifications as milter users know them, and sockets made from them:
+ * unix:/path (also local:/path or /path), inet:port@host, inet6:port@host. */
+#ifndef STS_COMMON_SOCKSPEC_H
+#define STS_COMMON_SOCKSPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+struct sockspec {
+    struct sockaddr_storage addr;
+    socklen_t len;
+};
+
+/* Parses a specification; `host` must be an address (or "localhost"): no look-up is made.
+ * False: `why` (size bytes) names the fault. */
+bool sockspec_parse(const char *spec, struct sockspec *out, char *why, size_t size);
+bool sockspec_is_unix(const struct sockspec *);
+/* True for unix sockets, 127.0.0.0/8 and ::1. */
+bool sockspec_is_local(const struct sockspec *);
+const char *sockspec_path(const struct sockspec *); /* unix only */
+
+/* Binds and listens, close-on-exec and non-blocking. For unix: a stale socket file (nobody
+ * answers) is removed, a live one or anything that is no socket is left alone and refused; then
+ * mode and group are set ((gid_t)-1: as is). Returns the descriptor, or -1 and `why`. */
+int sockspec_listen(const struct sockspec *, mode_t mode, gid_t group, char *why, size_t size);
+
+/* Starts a non-blocking connect. Returns the descriptor (connected or in progress), or -1 and
+ * errno. */
+int sockspec_connect(const struct sockspec *);
+
+/* The group named or numbered by `name`; false when there is none. */
+bool sockspec_group(const char *name, gid_t *out);
+
+#endif

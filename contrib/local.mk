@@ -1,0 +1,1 @@
+# Examples and set-up scripts; the tests use them as they stand.

@@ -1,0 +1,1 @@
+# sts-milter. Everything but main is in a library that tests link too.

@@ -1,0 +1,1 @@
+# Fuzz targets: libFuzzer programs with --enable-fuzzing, else they replay their corpus.

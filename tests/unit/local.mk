@@ -1,0 +1,28 @@
+# Unit tests: one small cmocka program a file, linked with that file and what lies below it.
+UNIT_CPPFLAGS = $(CACHED_CPPFLAGS) $(CMOCKA_CFLAGS)
+UNIT_LIBS_COMMON = $(COMMON_LIBS) $(CMOCKA_LIBS)
+UNIT_LIBS_CACHED = $(CACHED_LIBS) $(CMOCKA_LIBS)
+
+UNIT_TESTS = \
+	tests/unit/common/test_buf
+
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
+
+# --- common: what the RFC says about bytes -----------------------------------
+tests_unit_common_test_buf_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_buf_LDADD = $(UNIT_LIBS_COMMON)
+
+# --- common: frames, configuration, sockets ----------------------------------
+
+# --- cached: DNS ---------------------------------------------------------------
+
+# --- cached: fetching ----------------------------------------------------------
+
+# --- cached: store and cache ---------------------------------------------------
+
+# --- cached: answering ---------------------------------------------------------
+
+# --- cached: operators -----------------------------------------------------------
+
+# --- milter ----------------------------------------------------------------------
