@@ -18,7 +18,8 @@
 #include "common/error.h"
 #include "common/scan.h"
 
-enum { ANSWER_MAX = 100000 }; /* Postfix reads no more of any reply */
+/* With the "OK " in front; PROTO_REPLY_MAX, and Postfix reads no more of any reply. */
+enum { ANSWER_MAX = 100000 };
 
 enum verdict {
     VERDICT_NONE,
@@ -55,8 +56,8 @@ struct answer {
 const char *verdict_name(enum verdict);
 const char *answer_source_name(enum answer_source); /* "-" for SOURCE_NONE */
 
-/* Appends the reply (without "OK "). When it would pass ANSWER_MAX bytes, items are left out from
- * the end of `mx` until it fits, then of `hosts`. */
+/* Appends the reply (without "OK "). When it would pass ANSWER_MAX bytes with its "OK ", items are
+ * left out from the end of `mx` until it fits, then of `hosts`. */
 void answer_format(const struct answer *, struct buf *);
 
 /* What a client keeps of a reply. Strings are decoded; "-" becomes "". */
