@@ -1,1 +1,135 @@
 #include "common/domain.h"
+
+#include <idn2.h>
+#include <string.h>
+
+#include "common/scan.h"
+
+enum {
+    LABEL_MAX = 63,
+    NAME_MAX_LEN = DOMAIN_SIZE - 1,
+    /* No U-label form of a legal name is longer: a code point takes at most 4 bytes here and at
+     * least one in the A-label. Bounds the work of libidn2. */
+    UNICODE_MAX_LEN = 4 * NAME_MAX_LEN
+};
+
+/* What a byte of a label becomes; 0 for bytes that no label holds. */
+static char
+fold(char c)
+{
+    return c == '-' || ascii_is_alnum((unsigned char)c) ? ascii_lower(c) : '\0';
+}
+
+/* Copies the label at the start of `in` in lower case; its length, 0 when it is not LDH. */
+static size_t
+fold_label(const char *in, size_t len, char *out)
+{
+    size_t n = 0;
+
+    while (n < len && in[n] != '.') {
+        if (n == LABEL_MAX || (out[n] = fold(in[n])) == '\0')
+            return 0;
+        n++;
+    }
+    return n == 0 || out[0] == '-' || out[n - 1] == '-' ? 0 : n;
+}
+
+bool
+domain_fold(const char *name, size_t len, char out[DOMAIN_SIZE])
+{
+    size_t at = 0, n = 0;
+
+    out[0] = '\0';
+    if (len && name[len - 1] == '.')
+        len--;
+    if (len == 0 || len > NAME_MAX_LEN)
+        return false;
+    while ((n = fold_label(name + at, len - at, out + at)) > 0 && at + n < len) {
+        out[at + n] = '.';
+        at += n + 1;
+    }
+    out[n ? len : 0] = '\0';
+    return n > 0;
+}
+
+/* A name whose last label is all digits is an address to whoever resolves it. */
+static bool
+ends_in_number(const char *name)
+{
+    const char *dot = strrchr(name, '.'), *label = dot ? dot + 1 : name;
+
+    while (ascii_is_digit((unsigned char)*label))
+        label++;
+    return *label == '\0';
+}
+
+static bool
+normalise_ascii(const char *name, size_t len, char out[DOMAIN_SIZE])
+{
+    if (domain_fold(name, len, out) && !ends_in_number(out))
+        return true;
+    out[0] = '\0';
+    return false;
+}
+
+static bool
+is_utf8_text(const char *bytes, size_t len)
+{
+    struct scan s = scan_bytes(bytes, len);
+
+    while (scan_utf8(&s))
+        ;
+    return scan_is_done(&s) && memchr(bytes, '\0', len) == NULL;
+}
+
+/* IDN2_USE_STD3_ASCII_RULES would delete characters instead of refusing them ("a@b" becomes
+ * "ab"), so the result passes our own LDH rules, which also catch the empty labels that libidn2
+ * lets through. */
+static bool
+normalise_unicode(const char *name, size_t len, char out[DOMAIN_SIZE])
+{
+    char copy[UNICODE_MAX_LEN + 1], *ascii = NULL;
+    bool fine;
+
+    out[0] = '\0';
+    if (len > UNICODE_MAX_LEN || !is_utf8_text(name, len))
+        return false;
+    memcpy(copy, name, len);
+    copy[len] = '\0';
+    if (idn2_to_ascii_8z(copy, &ascii, IDN2_NONTRANSITIONAL) != IDN2_OK)
+        return false;
+    fine = normalise_ascii(ascii, strlen(ascii), out);
+    idn2_free(ascii);
+    return fine;
+}
+
+static bool
+is_ascii(const char *bytes, size_t len)
+{
+    unsigned char seen = 0;
+
+    for (size_t i = 0; i < len; i++)
+        seen |= (unsigned char)bytes[i];
+    return seen < 0x80;
+}
+
+bool
+domain_normalise(const char *name, size_t len, char out[DOMAIN_SIZE])
+{
+    return is_ascii(name, len) ? normalise_ascii(name, len, out)
+                               : normalise_unicode(name, len, out);
+}
+
+bool
+domain_is_normal(const char *name)
+{
+    char folded[DOMAIN_SIZE];
+
+    return normalise_ascii(name, strlen(name), folded) && strcmp(name, folded) == 0;
+}
+
+bool
+domain_has_dot(const char *name)
+{
+    return strchr(name, '.') != NULL;
+}

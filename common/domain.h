@@ -14,8 +14,13 @@ enum { DOMAIN_SIZE = 254 };
  * begins or ends with a hyphen, at most 253 bytes in all; a single label is fine.
  * Refuses (false): empty names and labels, a leading dot, IPv4 and IPv6 literals, names whose last
  * label is all digits, underscores, control bytes, NUL, blanks, bytes that are no UTF-8. Pure-ASCII
- * names never reach libidn2, whose options delete or refuse what is legal (LIBRARIES 1g). */
+ * names never reach libidn2, whose options delete or refuse what is legal (LIBRARIES 1g); they
+ * allocate nothing. `out` is "" for a name that is refused. */
 bool domain_normalise(const char *name, size_t len, char out[DOMAIN_SIZE]);
+
+/* Brings what the grammar of RFC 5321 s4.1.2 calls a Domain to lower case without the final dot:
+ * as above, but ASCII only, and the last label may be all digits (policy files may hold such). */
+bool domain_fold(const char *name, size_t len, char out[DOMAIN_SIZE]);
 
 /* True when `name` (NUL-terminated, lower case) is what domain_normalise produces. */
 bool domain_is_normal(const char *name);

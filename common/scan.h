@@ -31,9 +31,14 @@ struct span scan_until(struct scan *, char c);
 /* Takes 1 to `max_digits` decimal digits as a number (max_digits <= 18); false and no step when
  * there is none or when more digits follow. No sign, no blank, no other base. */
 bool scan_number(struct scan *, int max_digits, uint64_t *out);
+/* Takes one character of UTF-8 as RFC 3629 defines it (no overlong form, no surrogate, at most
+ * U+10FFFF; ASCII, NUL and controls included); false and no step when none comes next. */
+bool scan_utf8(struct scan *);
 
-bool span_is(struct span, const char *word);          /* byte for byte */
+bool span_is(struct span, const char *word);           /* byte for byte */
 bool span_equal_nocase(struct span, const char *word); /* ASCII case apart */
+/* The span without blanks at either end. */
+struct span span_trim(struct span);
 
 /* ASCII only, whatever the locale. */
 bool ascii_is_digit(unsigned char);

@@ -1,1 +1,28 @@
-# Fuzz targets: libFuzzer programs with --enable-fuzzing, else they replay their corpus.
+# Fuzz targets: libFuzzer programs with --enable-fuzzing, else they replay their corpus in
+# `make check`. Corpus of fuzz_X: tests/fuzz/corpus/X. Adding one: its name in FUZZ_TARGETS and
+# its three lines below.
+FUZZ_TARGETS = \
+	tests/fuzz/fuzz_domain \
+	tests/fuzz/fuzz_policy \
+	tests/fuzz/fuzz_txt
+
+check_PROGRAMS += $(FUZZ_TARGETS)
+EXTRA_DIST += tests/fuzz/corpus
+FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_FLAGS)
+FUZZ_COMMON = tests/fuzz/fuzz.h
+if !FUZZING
+FUZZ_COMMON += tests/fuzz/replay.c
+TESTS += $(FUZZ_TARGETS)
+endif
+
+tests_fuzz_fuzz_domain_SOURCES = tests/fuzz/fuzz_domain.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_domain_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_domain_LDADD = $(COMMON_LIBS)
+
+tests_fuzz_fuzz_policy_SOURCES = tests/fuzz/fuzz_policy.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_policy_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_policy_LDADD = $(COMMON_LIBS)
+
+tests_fuzz_fuzz_txt_SOURCES = tests/fuzz/fuzz_txt.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_txt_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_txt_LDADD = $(COMMON_LIBS)
