@@ -13,8 +13,9 @@
 
 struct address_list;
 
-/* Parses "192.0.2.0/24", "2001:db8::/32", single addresses. NULL: `bad` is the index of the first
- * that cannot be read. */
+/* Parses "192.0.2.0/24", "2001:db8::/32", single addresses; bits behind the prefix are ignored. An
+ * IPv4 network also allows its addresses as IPv6 carries them (v4-mapped, NAT64, 6to4). NULL: `bad`
+ * is the index of the first that cannot be read. */
 MUST_CHECK struct address_list *address_list_new(char *const *items, size_t count, size_t *bad);
 void address_list_free(struct address_list *);
 

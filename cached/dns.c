@@ -1,1 +1,275 @@
 #include "cached/dns.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "cached/dns_exchange.h"
+#include "cached/dns_servers.h"
+#include "cached/settings.h"
+#include "common/log.h"
+
+#define RESOLV_CONF "/etc/resolv.conf"
+
+enum { ROUNDS = 2 /* over all servers */ };
+
+TAILQ_HEAD(lookups, dns_lookup);
+
+struct dns {
+    struct event_base *base;
+    struct dns_servers *servers;
+    int64_t timeout_ms;
+    bool want_ad;
+    struct lookups running, waiting; /* waiting: first come, first served */
+    size_t running_count;
+};
+
+/* Of one look-up: first a try is made, then what came of it decides on the next step. */
+struct dns_lookup {
+    TAILQ_ENTRY(dns_lookup) link;
+    struct dns *dns;
+    bool is_running;
+    char name[DNS_HOST_SIZE]; /* what is asked for now: the first name or the end of a chain */
+    enum dns_type type;
+    dns_done_fn *done;
+    void *arg;
+
+    struct sockspec servers[DNS_SERVERS_MAX];
+    size_t server_count;
+    size_t tries;   /* that have ended, for this name */
+    bool was_plain; /* the last try was without EDNS */
+    struct dns_exchange *exchange;
+    struct event *no_name; /* answers a name that cannot be asked for */
+
+    int links; /* so far: CNAMEs, the smallest TTL, whether every reply was authentic */
+    uint32_t ttl_s;
+    bool authentic;
+};
+
+static void try_server(struct dns_lookup *, bool plain);
+static void run_waiting(struct dns *);
+
+struct dns *
+dns_new(struct event_base *base, const struct settings *settings, char *why, size_t size)
+{
+    struct dns_servers *servers = dns_servers_new(&settings->dns.servers, RESOLV_CONF, why, size);
+    struct dns *dns;
+
+    if (servers == NULL)
+        return NULL;
+    dns = alloc_zero(1, sizeof(*dns));
+    dns->base = base;
+    dns->servers = servers;
+    dns->timeout_ms = settings->dns.timeout_ms;
+    dns->want_ad = settings->dns.trust_ad;
+    TAILQ_INIT(&dns->running);
+    TAILQ_INIT(&dns->waiting);
+    return dns;
+}
+
+static void
+lookup_free(struct dns_lookup *lookup)
+{
+    dns_exchange_cancel(lookup->exchange);
+    if (lookup->no_name != NULL)
+        event_free(lookup->no_name);
+    free(lookup);
+}
+
+static void
+leave_line(struct dns_lookup *lookup)
+{
+    struct dns *dns = lookup->dns;
+
+    TAILQ_REMOVE(lookup->is_running ? &dns->running : &dns->waiting, lookup, link);
+    dns->running_count -= lookup->is_running;
+}
+
+void
+dns_free(struct dns *dns)
+{
+    struct dns_lookup *lookup;
+
+    if (dns == NULL)
+        return;
+    while ((lookup = TAILQ_FIRST(&dns->running)) != NULL ||
+           (lookup = TAILQ_FIRST(&dns->waiting)) != NULL) {
+        leave_line(lookup);
+        lookup_free(lookup);
+    }
+    dns_servers_free(dns->servers);
+    free(dns);
+}
+
+/* The look-up leaves the line before `done`, which may start others. */
+static void
+finish(struct dns_lookup *lookup, const struct dns_answer *answer)
+{
+    struct dns *dns = lookup->dns;
+
+    leave_line(lookup);
+    run_waiting(dns);
+    lookup->done(answer, lookup->arg);
+    lookup_free(lookup);
+}
+
+static void
+finish_failed(struct dns_lookup *lookup, enum sts_error error, const char *why)
+{
+    log_debug("dns: name=%s type=%d error=%s why=%s", lookup->name, (int)lookup->type,
+              sts_error_name(error), why);
+    finish(lookup, &(struct dns_answer){.error = error, .why = why});
+}
+
+static void
+ask(struct dns_lookup *lookup)
+{
+    lookup->tries = 0;
+    lookup->server_count = dns_servers_order(lookup->dns->servers, lookup->servers);
+    try_server(lookup, false);
+}
+
+static void
+ask_alias(struct dns_lookup *lookup, const struct dns_answer *answer)
+{
+    memcpy(lookup->name, answer->alias, sizeof(lookup->name));
+    ask(lookup);
+}
+
+static void
+try_next_server(struct dns_lookup *lookup, enum sts_error error, const char *why)
+{
+    lookup->tries++;
+    if (lookup->tries == ROUNDS * lookup->server_count)
+        finish_failed(lookup, error, why);
+    else
+        try_server(lookup, lookup->tries >= lookup->server_count);
+}
+
+/* Joins an answer to what earlier queries of the chain brought. */
+static void
+join_chain(struct dns_lookup *lookup, struct dns_answer *answer)
+{
+    lookup->links += answer->links;
+    lookup->authentic &= answer->authentic;
+    answer->authentic = lookup->authentic;
+    if (answer->ttl_s > lookup->ttl_s)
+        answer->ttl_s = lookup->ttl_s;
+    lookup->ttl_s = answer->ttl_s;
+}
+
+static void
+judge_answer(struct dns_lookup *lookup, struct dns_answer *answer)
+{
+    if (answer->wants_plain && !lookup->was_plain) {
+        try_server(lookup, true);
+    } else if (sts_error_is_dns(answer->error)) {
+        try_next_server(lookup, answer->error, answer->why);
+    } else {
+        join_chain(lookup, answer);
+        if (lookup->links > DNS_CNAME_MAX)
+            finish_failed(lookup, STS_DNS_BAD_REPLY,
+                          "a chain of CNAMEs that is too long or a loop");
+        else if (answer->alias[0] != '\0')
+            ask_alias(lookup, answer);
+        else
+            finish(lookup, answer);
+    }
+}
+
+static const struct sockspec *
+current_server(const struct dns_lookup *lookup)
+{
+    return &lookup->servers[lookup->tries % lookup->server_count];
+}
+
+static void
+on_reply(const struct dns_reply *reply, void *arg)
+{
+    struct dns_lookup *lookup = arg;
+    struct dns_answer answer;
+
+    lookup->exchange = NULL;
+    if (reply->error != STS_OK) {
+        if (reply->error == STS_DNS_TIMEOUT)
+            dns_servers_silent(lookup->dns->servers, current_server(lookup));
+        try_next_server(lookup, reply->error, reply->why);
+        return;
+    }
+    dns_parse_reply(reply->bytes, reply->len, lookup->name, lookup->type, &answer);
+    judge_answer(lookup, &answer);
+    dns_answer_done(&answer);
+}
+
+static void
+on_no_name(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    finish(arg, &(struct dns_answer){.error = STS_NO_RECORD, .why = "", .nxdomain = true});
+}
+
+static void
+try_server(struct dns_lookup *lookup, bool plain)
+{
+    struct dns *dns = lookup->dns;
+    const struct dns_target target = {*current_server(lookup), dns->timeout_ms};
+    struct dns_query query;
+
+    lookup->was_plain = plain;
+    query.len = dns_build_query(lookup->name, lookup->type, plain, dns->want_ad, query.bytes);
+    if (query.len > 0) {
+        lookup->exchange = dns_exchange_start(dns->base, &query, &target, on_reply, lookup);
+        return;
+    }
+    lookup->no_name = evtimer_new(dns->base, on_no_name, lookup);
+    event_active(lookup->no_name, EV_TIMEOUT, 0);
+}
+
+static void
+run_waiting(struct dns *dns)
+{
+    struct dns_lookup *lookup;
+
+    while (dns->running_count < DNS_RUNNING_MAX && (lookup = TAILQ_FIRST(&dns->waiting)) != NULL) {
+        leave_line(lookup);
+        lookup->is_running = true;
+        TAILQ_INSERT_TAIL(&dns->running, lookup, link);
+        dns->running_count++;
+        ask(lookup);
+    }
+}
+
+struct dns_lookup *
+dns_lookup_start(struct dns *dns, const char *name, enum dns_type type, dns_done_fn *done,
+                 void *arg)
+{
+    struct dns_lookup *lookup = alloc_zero(1, sizeof(*lookup));
+    size_t len = strlen(name);
+
+    lookup->dns = dns;
+    lookup->type = type;
+    lookup->done = done;
+    lookup->arg = arg;
+    lookup->ttl_s = UINT32_MAX;
+    lookup->authentic = true;
+    if (len < sizeof(lookup->name)) /* else it stays empty, which is no name either */
+        memcpy(lookup->name, name, len + 1);
+    TAILQ_INSERT_TAIL(&dns->waiting, lookup, link);
+    run_waiting(dns);
+    return lookup;
+}
+
+void
+dns_lookup_cancel(struct dns_lookup *lookup)
+{
+    struct dns *dns;
+
+    if (lookup == NULL)
+        return;
+    dns = lookup->dns;
+    leave_line(lookup);
+    lookup_free(lookup);
+    run_waiting(dns);
+}

@@ -14,17 +14,23 @@ struct dns_lookup;
 
 typedef void dns_done_fn(const struct dns_answer *, void *arg); /* answer borrowed */
 
-/* NULL: `why` names the server in `dns.servers` that cannot be read. */
-MUST_CHECK struct dns *dns_new(struct event_base *, const struct settings *, char *why, size_t size);
+enum { DNS_RUNNING_MAX = 1024 }; /* sockets open at a time; further look-ups wait in line */
+
+/* NULL: `why` names the server in `dns.servers` that cannot be used. */
+MUST_CHECK struct dns *dns_new(struct event_base *, const struct settings *, char *why,
+                               size_t size);
+/* Accepts NULL. Look-ups still under way are dropped without a callback. */
 void dns_free(struct dns *);
 
 /* Starts one look-up; `name` is copied. Always later: `done` comes once, from the loop, unless
- * dns_cancel came first. Follows CNAMEs over several queries (DNS_CNAME_MAX in all). A server is
- * given `dns.timeout`; each is tried twice at most; SERVFAIL, REFUSED, no answer and bad replies
- * lead to the next one. When all have failed the error is that of the last (dns-servfail,
- * dns-timeout, dns-bad-reply). */
+ * dns_lookup_cancel came first; the look-up is gone after `done`. Follows CNAMEs over several
+ * queries (DNS_CNAME_MAX in all). A server is given `dns.timeout`; each is tried twice at most, the
+ * second time without EDNS. SERVFAIL, REFUSED, no answer and bad replies lead to the next one; when
+ * all have failed the error is that of the last (dns-servfail, dns-timeout, dns-bad-reply). A name
+ * that DNS cannot hold (over 253 bytes) has no record. */
 struct dns_lookup *dns_lookup_start(struct dns *, const char *name, enum dns_type, dns_done_fn *,
                                     void *arg);
+/* Accepts NULL. Not from inside `done`. */
 void dns_lookup_cancel(struct dns_lookup *);
 
 #endif

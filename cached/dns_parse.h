@@ -1,5 +1,6 @@
 /* dns_parse - DNS messages to plain structs and back; the only file that knows libldns.
- * Replies must have passed dns_screen. */
+ * Replies must have passed dns_screen. Even then libldns sees only the records that an answer can
+ * be made of (the type asked for, CNAME, SOA): all others are stepped over by their length. */
 #ifndef STS_CACHED_DNS_PARSE_H
 #define STS_CACHED_DNS_PARSE_H
 
@@ -18,31 +19,34 @@ enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28 };
 
 enum {
     DNS_QUERY_SIZE = 512,
-    DNS_CNAME_MAX = 8,     /* length of a chain that is followed */
-    DNS_ANSWER_MAX = 64,   /* records kept of one answer */
-    DNS_HOST_SIZE = 256    /* a host name in text, as it came (see dns_record) */
+    DNS_CNAME_MAX = 8,  /* length of a chain that is followed */
+    DNS_HOST_SIZE = 256 /* a name in text: 253 bytes, a NUL, and room */
 };
 
 /* One record of the type that was asked for. */
 struct dns_record {
     uint16_t preference;      /* MX */
-    char host[DNS_HOST_SIZE]; /* MX: normalised by domain_normalise; "" for the null MX ("."); names
-                                 that are no host names are left out of the answer */
+    char host[DNS_HOST_SIZE]; /* MX: normalised by domain_normalise; "" for the null MX: "." as the
+                                 only record, any preference. Other names that are no host names
+                                 are left out, so an answer may be OK with a count of 0 */
     struct sockaddr_storage address; /* A, AAAA; port 0 */
     struct span text;                /* TXT: joined strings; points into the answer */
 };
 
 struct dns_answer {
-    enum sts_error error;  /* OK, NO_RECORD (NXDOMAIN or NODATA), or dns-* */
-    const char *why;       /* constant text for dns-*; else "" */
+    enum sts_error error; /* OK, NO_RECORD (NXDOMAIN or NODATA), or dns-* */
+    const char *why;      /* constant text for dns-*; else "" */
     bool nxdomain;
-    bool authentic;        /* the AD bit, as sent: whether to believe it is the caller's business */
-    bool wants_plain;      /* FORMERR or NOTIMP: the server may not know EDNS */
-    uint32_t ttl_s;        /* the smallest on the chain; negative: min(SOA TTL, minimum), 0: no SOA */
+    bool authentic;   /* the AD bit, as sent: whether to believe it is the caller's business */
+    bool wants_plain; /* FORMERR, NOTIMP or BADVERS: the server may not know EDNS */
+    uint32_t ttl_s;   /* the smallest on the chain; negative: min(SOA TTL, minimum), at least
+                         1, and 0 when there is no SOA */
     struct dns_record *records; /* owned; in wire order */
     size_t count;
-    char *text;            /* owned memory behind the spans */
-    char alias[DNS_HOST_SIZE]; /* not "": the chain ends here unanswered, ask for this name */
+    char *text;                /* owned memory behind the spans */
+    int links;                 /* CNAMEs followed in this reply */
+    char alias[DNS_HOST_SIZE]; /* not "": the chain ends here unanswered, ask for this name; error
+                                  is OK and count 0 then */
 };
 
 /* Writes a query (RD set; EDNS with 1232 bytes unless `plain`; AD set when `want_ad`) with a random
@@ -50,7 +54,9 @@ struct dns_answer {
 size_t dns_build_query(const char *name, enum dns_type type, bool plain, bool want_ad,
                        uint8_t out[DNS_QUERY_SIZE]);
 
-/* Reads a screened reply to a question for `name` and `type`, following CNAMEs inside it. */
+/* Reads a screened reply to a question for `name` and `type`, following CNAMEs inside it. Records
+ * whose owner is not on the chain are ignored. A referral (the server does not resolve for us) is
+ * dns-servfail, not NO_RECORD. Everything is copied; free with dns_answer_done, whatever came. */
 void dns_parse_reply(const uint8_t *reply, size_t len, const char *name, enum dns_type type,
                      struct dns_answer *out);
 void dns_answer_done(struct dns_answer *);

@@ -6,8 +6,10 @@ libcached_a_SOURCES = \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
 	cached/control.c cached/control.h \
 	cached/dns.c cached/dns.h \
+	cached/dns_exchange.c cached/dns_exchange.h \
 	cached/dns_parse.c cached/dns_parse.h \
 	cached/dns_screen.c cached/dns_screen.h \
+	cached/dns_servers.c cached/dns_servers.h \
 	cached/fetch.c cached/fetch.h \
 	cached/query.h \
 	cached/record.c cached/record.h \
