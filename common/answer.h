@@ -5,7 +5,8 @@
  *   mx=mx1.example.com,*.example.net hosts=mx1.example.com source=memory reason=ok
  *
  * One line, all keys in this order, one space between; an empty value is "-"; inside a value every
- * byte outside 21-7E, and `%`, `=`, `,`, is percent-encoded (the comma between list items is not). */
+ * byte outside 21-7E, and `%`, `=`, `,`, is percent-encoded (the comma between list items is not).
+ */
 #ifndef STS_COMMON_ANSWER_H
 #define STS_COMMON_ANSWER_H
 

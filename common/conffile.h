@@ -2,9 +2,10 @@
  * and whether a reload takes it; this module reads a libconfuse file by it into a plain struct.
  * Adding an option is one row, one field and one line of the manual page.
  *
- * Errors name file, line and reason, and nothing of the target is changed then. What libconfuse
- * lets pass is caught here (LIBRARIES 1g): unclosed sections, bytes behind a NUL, options given
- * twice, not a regular file, ${VAR}. */
+ * Errors name file, line, option and reason. What libconfuse lets pass is caught before it sees the
+ * text (conftext.h). Words may stand without quotes; "+=" adds to a list, or to its default when it
+ * was not set before; a list of one item needs no braces. libconfuse keeps its state in globals:
+ * not from two threads at a time. */
 #ifndef STS_COMMON_CONFFILE_H
 #define STS_COMMON_CONFFILE_H
 
@@ -16,7 +17,7 @@
 #include "common/alloc.h"
 
 enum conf_type {
-    CONF_STRING,   /* char *, NULL when unset and there is no default */
+    CONF_STRING,   /* char *; NULL when unset, or set to "", and there is no default */
     CONF_LIST,     /* struct conf_list */
     CONF_DURATION, /* int64_t, milliseconds: 4 (seconds), "500ms", "4s", "5m", "2h", "1d" */
     CONF_SIZE,     /* int64_t, bytes: 1024, "64K", "256M", "1G" */
@@ -40,7 +41,8 @@ struct conf_option {
     int64_t min, max;           /* DURATION (ms), SIZE, NUMBER; both 0: unchecked */
     const char *const *choices; /* CHOICE: NULL-terminated */
     bool reload;                /* taken on SIGHUP; else a change needs a restart */
-    /* Extra test of one string (each item of a list); NULL when fine, else what is wrong. */
+    /* Extra test of one text (each item of a list) that is not ""; NULL when fine, else what is
+     * wrong. */
     const char *(*check)(const char *value);
 };
 

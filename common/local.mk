@@ -7,6 +7,8 @@ libcommon_a_SOURCES = \
 	common/client.c common/client.h \
 	common/clock.c common/clock.h \
 	common/conffile.c common/conffile.h \
+	common/conftext.c common/conftext.h \
+	common/confvalue.c common/confvalue.h \
 	common/daemon.c common/daemon.h \
 	common/domain.c common/domain.h \
 	common/error.c common/error.h \

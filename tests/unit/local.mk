@@ -4,6 +4,7 @@ UNIT_LIBS_COMMON = $(COMMON_LIBS) $(CMOCKA_LIBS)
 UNIT_LIBS_CACHED = $(CACHED_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/common/test_conffile \
 	tests/unit/common/test_proto \
 	tests/unit/common/test_answer \
 	tests/unit/common/test_sockspec \
@@ -17,6 +18,8 @@ tests_unit_common_test_buf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_buf_LDADD = $(UNIT_LIBS_COMMON)
 
 # --- common: frames, configuration, sockets ----------------------------------
+tests_unit_common_test_conffile_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_conffile_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_proto_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_answer_CPPFLAGS = $(UNIT_CPPFLAGS)
