@@ -5,6 +5,11 @@ UNIT_LIBS_CACHED = $(CACHED_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
 	tests/unit/common/test_conffile \
+	tests/unit/common/test_domain \
+	tests/unit/common/test_nexthop \
+	tests/unit/common/test_policy \
+	tests/unit/common/test_scan \
+	tests/unit/common/test_txt \
 	tests/unit/common/test_proto \
 	tests/unit/common/test_answer \
 	tests/unit/common/test_sockspec \
@@ -14,6 +19,16 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 # --- common: what the RFC says about bytes -----------------------------------
+tests_unit_common_test_domain_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_domain_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_nexthop_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_nexthop_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_policy_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_scan_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_scan_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_txt_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_txt_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_buf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_buf_LDADD = $(UNIT_LIBS_COMMON)
 
