@@ -22,7 +22,8 @@ struct daemon_options {
 };
 
 /* Reads the command line. Prints usage, help or version and returns false with `*exit_code` when
- * the program is to end here. */
+ * the program is to end here. `synopsis` is what stands behind "usage:", the program's name first.
+ */
 MUST_CHECK bool daemon_parse_args(int argc, char **argv, const char *default_config,
                                   const char *synopsis, struct daemon_options *out, int *exit_code);
 

@@ -4,12 +4,14 @@ UNIT_LIBS_COMMON = $(COMMON_LIBS) $(CMOCKA_LIBS)
 UNIT_LIBS_CACHED = $(CACHED_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/common/test_client \
 	tests/unit/common/test_conffile \
 	tests/unit/common/test_domain \
 	tests/unit/common/test_nexthop \
 	tests/unit/common/test_policy \
 	tests/unit/common/test_scan \
 	tests/unit/common/test_txt \
+	tests/unit/common/test_daemon \
 	tests/unit/common/test_proto \
 	tests/unit/common/test_answer \
 	tests/unit/common/test_sockspec \
@@ -33,6 +35,10 @@ tests_unit_common_test_buf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_buf_LDADD = $(UNIT_LIBS_COMMON)
 
 # --- common: frames, configuration, sockets ----------------------------------
+tests_unit_common_test_client_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_client_LDADD = $(UNIT_LIBS_COMMON) -lpthread
+tests_unit_common_test_daemon_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_daemon_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_conffile_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_conffile_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
