@@ -70,14 +70,14 @@ take_field(struct scan *s, char id[TXT_ID_SIZE])
     return take_extension(s);
 }
 
-/* sts-text-record = version 1*(delimiter field) [delimiter]; a field id must be among them. */
+/* sts-text-record = version 1*(delimiter field) [delimiter]; a field id must be among them. The
+ * record is a candidate, so it begins with the version. */
 static bool
 parse_record(struct span record, char id[TXT_ID_SIZE])
 {
     struct scan s = scan_bytes(record.at, record.len);
 
-    if (!scan_word(&s, version))
-        return false;
+    scan_word(&s, version);
     while (!scan_is_done(&s)) {
         if (!take_delimiter(&s))
             return false;

@@ -132,9 +132,23 @@ test_utf8(void **state)
 }
 
 static void
+test_utf8_ends_with_the_bytes(void **state)
+{
+    static const char grin[] = "\xf0\x9f\x98\x80";
+
+    (void)state;
+    for (size_t len = 0; len < 4; len++) {
+        struct scan s = scan_bytes(grin, len);
+
+        assert_false(scan_utf8(&s));
+        assert_ptr_equal(s.at, grin);
+    }
+}
+
+static void
 test_spans_and_case(void **state)
 {
-    char text[] = "MiXed-09_\xc4";
+    char text[] = "AMiXeZ-09_\xc4";
 
     (void)state;
     assert_true(span_equal_nocase((struct span){"EnForce", 7}, "enforce"));
@@ -145,7 +159,7 @@ test_spans_and_case(void **state)
     assert_true(span_is(span_trim((struct span){" \ta b\t ", 7}), "a b"));
     assert_int_equal(span_trim((struct span){" \t ", 3}).len, 0);
     ascii_lower_bytes(text, strlen(text));
-    assert_string_equal(text, "mixed-09_\xc4");
+    assert_string_equal(text, "amixez-09_\xc4");
 }
 
 static void
@@ -173,6 +187,7 @@ main(void)
         cmocka_unit_test(test_nothing_at_all),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_utf8_ends_with_the_bytes),
         cmocka_unit_test(test_spans_and_case),
         cmocka_unit_test(test_ascii_tables),
     };

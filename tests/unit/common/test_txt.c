@@ -78,6 +78,7 @@ static const struct {
     {"first id bad", {"v=STSv1; id=a-b; id=2"}, STS_BAD_RECORD, ""},
     {"first id empty", {"v=STSv1; id=; id=2"}, STS_BAD_RECORD, ""},
     {"version again", {"v=STSv1; v=STSv2; id=1"}, STS_OK, "1"},
+    {"version again, empty", {"v=STSv1; v=; id=1"}, STS_OK, "1"},
 
     /* delimiters */
     {"two delimiters", {"v=STSv1;; id=1"}, STS_BAD_RECORD, ""},
