@@ -15,7 +15,9 @@ UNIT_TESTS = \
 	tests/unit/common/test_proto \
 	tests/unit/common/test_answer \
 	tests/unit/common/test_sockspec \
-	tests/unit/common/test_buf
+	tests/unit/common/test_buf \
+	tests/unit/cached/test_table \
+	tests/unit/cached/test_record
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -53,6 +55,10 @@ tests_unit_common_test_sockspec_LDADD = $(UNIT_LIBS_COMMON)
 # --- cached: fetching ----------------------------------------------------------
 
 # --- cached: store and cache ---------------------------------------------------
+tests_unit_cached_test_table_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_table_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_record_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: answering ---------------------------------------------------------
 

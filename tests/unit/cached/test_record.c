@@ -1,0 +1,220 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cached/record.h"
+
+static const char body[] =
+    "version: STSv1\r\nmode: enforce\r\nmx: *.example.net\r\nmax_age: 604800\r\n";
+
+static struct record
+sample(void)
+{
+    return (struct record){
+        .domain = "example.com",
+        .id = "20260801",
+        .seq = 1790000000000000,
+        .fetched_s = 1790000000,
+        .refresh_s = 1790050000,
+        .asked_day = 20650,
+        .body = {body, sizeof body - 1},
+    };
+}
+
+static void
+test_is_written_as_documented(void **state)
+{
+    static const char want[] =
+        "sts1 policy\ndomain: example.com\nseq: 1790000000000000\nid: 20260801\n"
+        "fetched: 1790000000\nrefresh: 1790050000\nasked: 20650\nbody: 67\n"
+        "version: STSv1\r\nmode: enforce\r\nmx: *.example.net\r\nmax_age: 604800\r\n\n"
+        "sum: ac216622ffe6f17b98f17f207b5fe399c1ed40c21fd422e2e1c0ef42ff487fc8\n";
+    struct record r = sample();
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, RECORD_MAX);
+    record_encode(&r, &b);
+    assert_string_equal(buf_string(&b), want);
+    buf_done(&b);
+}
+
+static void
+test_comes_back(void **state)
+{
+    struct record r = sample(), got;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, RECORD_MAX);
+    buf_add_string(&b, "before"); /* encode appends, and sums only what is its own */
+    record_encode(&r, &b);
+    assert_true(record_decode(b.data + 6, b.len - 6, &got));
+    assert_string_equal(got.domain, r.domain);
+    assert_string_equal(got.id, r.id);
+    assert_true(got.seq == r.seq);
+    assert_int_equal(got.fetched_s, r.fetched_s);
+    assert_int_equal(got.refresh_s, r.refresh_s);
+    assert_int_equal(got.asked_day, r.asked_day);
+    assert_int_equal(got.body.len, r.body.len);
+    assert_memory_equal(got.body.at, body, r.body.len);
+    buf_done(&b);
+}
+
+static void
+test_extremes_come_back(void **state)
+{
+    static char large[65536];
+    struct record r = sample(), got;
+    struct buf b;
+
+    (void)state;
+    memset(large, '\0', sizeof large);
+    r.body = (struct span){large, sizeof large};
+    r.id[0] = '\0';
+    r.seq = 999999999999999999;
+    r.fetched_s = 0;
+    buf_init(&b, RECORD_MAX);
+    record_encode(&r, &b);
+    assert_false(buf_failed(&b));
+    assert_true(record_decode(b.data, b.len, &got));
+    assert_string_equal(got.id, "");
+    assert_true(got.seq == r.seq);
+    assert_int_equal(got.body.len, sizeof large);
+    r.body.len = 0;
+    buf_reset(&b);
+    record_encode(&r, &b);
+    assert_true(record_decode(b.data, b.len, &got));
+    assert_int_equal(got.body.len, 0);
+    buf_done(&b);
+}
+
+static void
+test_every_altered_bit_is_noticed(void **state)
+{
+    struct record r = sample(), got;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, RECORD_MAX);
+    record_encode(&r, &b);
+    for (size_t i = 0; i < b.len * 8; i++) {
+        b.data[i / 8] = (char)(b.data[i / 8] ^ (1 << (i % 8)));
+        if (record_decode(b.data, b.len, &got))
+            fail_msg("bit %zu", i);
+        b.data[i / 8] = (char)(b.data[i / 8] ^ (1 << (i % 8)));
+    }
+    assert_true(record_decode(b.data, b.len, &got));
+    buf_done(&b);
+}
+
+static void
+test_every_cut_is_noticed(void **state)
+{
+    struct record r = sample(), got;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, RECORD_MAX);
+    record_encode(&r, &b);
+    for (size_t len = 0; len < b.len; len++) {
+        char *exact = alloc_string_len(b.data, len);
+        assert_false(record_decode(exact, len, &got));
+        free(exact);
+    }
+    buf_add_char(&b, '\n');
+    assert_false(record_decode(b.data, b.len, &got));
+    buf_done(&b);
+}
+
+/* Decodes `fields` with a right sum behind it. */
+static bool
+decodes(const char *fields)
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    struct record got;
+    struct buf b;
+    bool ok;
+
+    EVP_Digest(fields, strlen(fields), sum, NULL, EVP_sha256(), NULL);
+    buf_init(&b, 2 * RECORD_MAX);
+    buf_printf(&b, "%ssum: ", fields);
+    for (int i = 0; i < 32; i++)
+        buf_printf(&b, "%02x", sum[i]);
+    buf_add_char(&b, '\n');
+    ok = record_decode(b.data, b.len, &got);
+    buf_done(&b);
+    return ok;
+}
+
+#define TIMES "fetched: 1\nrefresh: 2\nasked: 3\n"
+
+static void
+test_form_is_strict(void **state)
+{
+    static const struct {
+        const char *name, *fields;
+        bool ok;
+    } cases[] = {
+        {"good", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 1\nX\n", true},
+        {"empty id", "sts1 policy\ndomain: a.b\nseq: 1\nid: -\n" TIMES "body: 1\nX\n", true},
+        {"zero", "sts1 policy\ndomain: a.b\nseq: 0\nid: x\n" TIMES "body: 0\n\n", true},
+        {"other kind", "sts1 failure\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"other version", "sts2 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"order", "sts1 policy\nseq: 1\ndomain: a.b\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"leading zero", "sts1 policy\ndomain: a.b\nseq: 01\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"sign", "sts1 policy\ndomain: a.b\nseq: -1\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"no number", "sts1 policy\ndomain: a.b\nseq: \nid: x\n" TIMES "body: 1\nX\n", false},
+        {"19 digits",
+         "sts1 policy\ndomain: a.b\nseq: 1000000000000000000\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"two blanks", "sts1 policy\ndomain: a.b\nseq:  1\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"trailing blank", "sts1 policy\ndomain: a.b\nseq: 1 \nid: x\n" TIMES "body: 1\nX\n",
+         false},
+        {"CR", "sts1 policy\r\ndomain: a.b\r\nseq: 1\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"upper case", "sts1 policy\ndomain: A.b\nseq: 1\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"final dot", "sts1 policy\ndomain: a.b.\nseq: 1\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"no domain", "sts1 policy\ndomain: \nseq: 1\nid: x\n" TIMES "body: 1\nX\n", false},
+        {"id of nothing", "sts1 policy\ndomain: a.b\nseq: 1\nid: \n" TIMES "body: 1\nX\n", false},
+        {"id with sign", "sts1 policy\ndomain: a.b\nseq: 1\nid: a-b\n" TIMES "body: 1\nX\n", false},
+        {"id of 32",
+         "sts1 policy\ndomain: a.b\nseq: 1\nid: 12345678901234567890123456789012\n" TIMES
+         "body: 1\nX\n",
+         true},
+        {"id of 33",
+         "sts1 policy\ndomain: a.b\nseq: 1\nid: 123456789012345678901234567890123\n" TIMES
+         "body: 1\nX\n",
+         false},
+        {"body longer", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 1\nXY\n", false},
+        {"body shorter", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 2\nX\n", false},
+        {"no line end", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 1\nX", false},
+        {"no body", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES, false},
+        {"nothing", "", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (decodes(cases[i].fields) != cases[i].ok)
+            fail_msg("%s", cases[i].name);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_is_written_as_documented),
+        cmocka_unit_test(test_comes_back),
+        cmocka_unit_test(test_extremes_come_back),
+        cmocka_unit_test(test_every_altered_bit_is_noticed),
+        cmocka_unit_test(test_every_cut_is_noticed),
+        cmocka_unit_test(test_form_is_strict),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
