@@ -1,0 +1,152 @@
+#include "milter/asker.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/client.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+struct asker {
+    struct sockspec cache;
+    pthread_mutex_t waiting; /* held by the one callback that waits */
+
+    pthread_mutex_t lock; /* over all that follows */
+    struct client *idle[ASKER_IDLE_MAX];
+    size_t idle_count;
+    bool is_down;
+    int64_t retry_at_ms; /* while down: when the next one may try */
+};
+
+struct asker *
+asker_new(const struct sockspec *cache)
+{
+    struct asker *a = alloc_zero(1, sizeof *a);
+
+    a->cache = *cache;
+    pthread_mutex_init(&a->waiting, NULL);
+    pthread_mutex_init(&a->lock, NULL);
+    return a;
+}
+
+void
+asker_free(struct asker *a)
+{
+    if (!a)
+        return;
+    while (a->idle_count > 0)
+        client_free(a->idle[--a->idle_count]);
+    pthread_mutex_destroy(&a->waiting);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+/* A client to ask with; NULL while the daemon is down, except for one caller in ASKER_RETRY_MS. */
+static struct client *
+take_client(struct asker *a)
+{
+    struct client *client = NULL;
+    bool may_ask = true;
+
+    pthread_mutex_lock(&a->lock);
+    if (a->is_down) {
+        int64_t now = clock_boot_ms();
+        may_ask = now >= a->retry_at_ms;
+        if (may_ask)
+            a->retry_at_ms = now + ASKER_RETRY_MS;
+    }
+    if (may_ask && a->idle_count > 0)
+        client = a->idle[--a->idle_count];
+    pthread_mutex_unlock(&a->lock);
+    return client || !may_ask ? client : client_new(&a->cache, ANSWER_MAX);
+}
+
+/* Takes the client back and notes how it went; logs when the daemon goes or comes back. One that
+ * failed is closed: what still may arrive on it is no answer to the next question. */
+static void
+give_back(struct asker *a, struct client *client, const char *failure)
+{
+    bool was_down;
+
+    pthread_mutex_lock(&a->lock);
+    was_down = a->is_down;
+    a->is_down = failure != NULL;
+    if (failure) {
+        a->retry_at_ms = clock_boot_ms() + ASKER_RETRY_MS;
+    } else if (a->idle_count < ASKER_IDLE_MAX) {
+        a->idle[a->idle_count++] = client;
+        client = NULL;
+    }
+    pthread_mutex_unlock(&a->lock);
+    client_free(client);
+    if (failure && !was_down)
+        log_warning("no verdicts, on-cache-down applies: %s", failure);
+    else if (!failure && was_down)
+        log_info("the cache daemon answers again");
+}
+
+/* NULL, or why the reply is no verdict on `domain`. */
+static const char *
+read_reply(const struct buf *reply, const char *domain, struct answer_view *out)
+{
+    static const char ok[] = "OK ";
+    size_t head = sizeof ok - 1;
+
+    if (reply->len < head || memcmp(reply->data, ok, head) != 0 ||
+        !answer_parse(reply->data + head, reply->len - head, out))
+        return "the cache daemon sent no verdict";
+    if (strcmp(out->domain, domain) != 0) {
+        answer_view_done(out);
+        return "the cache daemon answered for another domain";
+    }
+    return NULL;
+}
+
+static const char *
+ask_client(struct client *client, const struct nexthop *hop, int64_t wait_ms, int64_t timeout_ms,
+           struct answer_view *out)
+{
+    bool is_host = hop->kind == NEXTHOP_HOST; /* in brackets: no MX look-up is due */
+    char request[sizeof "verdict [] wait=" + DOMAIN_SIZE + 20];
+    enum client_status status;
+    const char *failure;
+    struct buf reply;
+
+    snprintf(request, sizeof request, "verdict %s%s%s wait=%lld", is_host ? "[" : "", hop->domain,
+             is_host ? "]" : "", (long long)wait_ms);
+    buf_init(&reply, ANSWER_MAX);
+    status = client_ask(client, request, strlen(request), (int)timeout_ms, &reply);
+    failure =
+        status == CLIENT_OK ? read_reply(&reply, hop->domain, out) : client_status_text(status);
+    buf_done(&reply);
+    return failure;
+}
+
+bool
+asker_ask(struct asker *a, const struct nexthop *hop, int64_t *budget_ms, struct answer_view *out)
+{
+    int64_t began_ms = clock_boot_ms(), wait_ms = 0, overdraft_ms, took_ms;
+    struct client *client;
+    const char *failure;
+    bool waits;
+
+    if (*budget_ms <= -ASKER_GRACE_MS)
+        return false;
+    client = take_client(a);
+    if (!client)
+        return false;
+    waits = *budget_ms > 0 && pthread_mutex_trylock(&a->waiting) == 0;
+    if (waits)
+        wait_ms = *budget_ms;
+    overdraft_ms = *budget_ms < 0 ? -*budget_ms : 0;
+    failure = ask_client(client, hop, wait_ms, wait_ms + ASKER_GRACE_MS - overdraft_ms, out);
+    if (waits)
+        pthread_mutex_unlock(&a->waiting);
+    give_back(a, client, failure);
+    took_ms = clock_boot_ms() - began_ms;
+    if (took_ms > ASKER_PROMPT_MS)
+        *budget_ms -= took_ms;
+    return failure == NULL;
+}
