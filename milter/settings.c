@@ -54,7 +54,6 @@ check_exempt_domain(const char *value)
 
 #define FIELD(member) offsetof(struct settings, member)
 
-/* clang-format off: one row, one option */
 #define ROW(key, kind, field, value)                                                               \
     .name = key, .type = kind, .offset = FIELD(field), .defaults = value
 
@@ -86,7 +85,6 @@ static const struct conf_option options[] = {
      .reload = true},
     {ROW("add-header", CONF_BOOL, add_header, "off"), .reload = true},
 };
-/* clang-format on */
 
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };
 
