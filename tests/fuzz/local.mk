@@ -2,7 +2,10 @@
 # `make check`. Corpus of fuzz_X: tests/fuzz/corpus/X. Adding one: its name in FUZZ_TARGETS and
 # its three lines below.
 FUZZ_TARGETS = \
+	tests/fuzz/fuzz_answer \
+	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_domain \
+	tests/fuzz/fuzz_netstring \
 	tests/fuzz/fuzz_policy \
 	tests/fuzz/fuzz_txt
 
@@ -26,3 +29,15 @@ tests_fuzz_fuzz_policy_LDADD = $(COMMON_LIBS)
 tests_fuzz_fuzz_txt_SOURCES = tests/fuzz/fuzz_txt.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_txt_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_txt_LDADD = $(COMMON_LIBS)
+
+tests_fuzz_fuzz_answer_SOURCES = tests/fuzz/fuzz_answer.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_answer_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_answer_LDADD = $(COMMON_LIBS)
+
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_config_LDADD = $(COMMON_LIBS)
+
+tests_fuzz_fuzz_netstring_SOURCES = tests/fuzz/fuzz_netstring.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_netstring_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_netstring_LDADD = $(COMMON_LIBS)
