@@ -16,6 +16,12 @@ libcached_a_SOURCES = \
 	cached/settings.c cached/settings.h \
 	cached/source.c cached/source.h \
 	cached/stats.c cached/stats.h \
+	cached/store_db.c cached/store_db.h cached/store_db_lmdb.h \
+	cached/store_db_check.c \
+	cached/store_db_write.c \
+	cached/store_guard.c cached/store_guard.h \
+	cached/store_rescue.c cached/store_rescue.h \
+	cached/store_writer.c cached/store_writer.h \
 	cached/table.c cached/table.h
 CACHED_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(LDNS_CFLAGS) $(CURL_CFLAGS) $(OPENSSL_CFLAGS) \
 	$(LMDB_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS)

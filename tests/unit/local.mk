@@ -17,7 +17,8 @@ UNIT_TESTS = \
 	tests/unit/common/test_sockspec \
 	tests/unit/common/test_buf \
 	tests/unit/cached/test_table \
-	tests/unit/cached/test_record
+	tests/unit/cached/test_record \
+	tests/unit/cached/test_cache_lmdb
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -55,10 +56,14 @@ tests_unit_common_test_sockspec_LDADD = $(UNIT_LIBS_COMMON)
 # --- cached: fetching ----------------------------------------------------------
 
 # --- cached: store and cache ---------------------------------------------------
+STORE_SAMPLES = tests/unit/cached/store_samples.c tests/unit/cached/store_samples.h
 tests_unit_cached_test_table_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_table_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_record_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_cache_lmdb_SOURCES = tests/unit/cached/test_cache_lmdb.c $(STORE_SAMPLES)
+tests_unit_cached_test_cache_lmdb_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_cache_lmdb_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: answering ---------------------------------------------------------
 

@@ -1,0 +1,491 @@
+#include "cached/store_writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cached/store_db.h"
+#include "cached/table.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+enum {
+    PAGE = 4096,
+    PAGES_A_CHANGE = 6,  /* one leaf of each database, and their parents in part */
+    PAGES_A_COMMIT = 16, /* roots, the free list */
+    RESERVE_PART = 8,    /* so much of the file is kept free to evict and to move in */
+    EVICT_BATCH = 64,
+    EVICT_ROUNDS = 64, /* a batch; what is still missing then, the next one gets */
+    COMPLAIN_EVERY_MS = 60000,
+    DAY_S = 86400
+};
+
+/* One change. In the queue until it is taken, in the table until it is done. */
+struct change {
+    struct table_link link;
+    struct change *next;
+    uint64_t number;
+    bool removes, sweeps;
+    bool taken;           /* out of the queue */
+    bool given_up;        /* counted as an error */
+    struct record record; /* of a removal only the domain; its body is not kept here */
+    size_t len;
+    char *bytes;
+};
+
+struct store_writer {
+    struct store_db *db;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake; /* for the writer */
+    pthread_cond_t done; /* for who flushes */
+
+    /* under the mutex */
+    struct table *pending;
+    struct change *first, **last;
+    size_t queued, queued_bytes;
+    uint64_t number, done_number; /* of the last change queued, and of the last one done */
+    bool hurry, stop;
+    struct store_writer_counts counts;
+    int64_t complained_ms;
+
+    /* the writer's own */
+    uint64_t size; /* of the file at most */
+    bool tight;    /* over the limit with nothing to evict: only known domains are written */
+};
+
+static const char *
+domain_of(const struct table_link *link)
+{
+    return ((const struct change *)link)->record.domain;
+}
+
+static size_t
+memory_of(const struct change *c)
+{
+    return sizeof *c + c->len;
+}
+
+static void
+free_change(struct change *c)
+{
+    free(c->bytes);
+    free(c);
+}
+
+/* Called from both threads. */
+static void
+complain(struct store_writer *w, const char *domain, const char *why)
+{
+    int64_t now_ms = clock_boot_ms();
+    bool again;
+
+    pthread_mutex_lock(&w->mutex);
+    w->counts.errors++;
+    again = w->complained_ms != 0 && now_ms - w->complained_ms < COMPLAIN_EVERY_MS;
+    if (!again)
+        w->complained_ms = now_ms;
+    pthread_mutex_unlock(&w->mutex);
+    if (!again)
+        log_error("the store cannot keep the policy of %s: %s", domain, why);
+}
+
+/* --- the writer thread --------------------------------------------------- */
+
+static void
+give_up(struct store_writer *w, struct change *c, const char *why)
+{
+    c->given_up = true;
+    complain(w, c->record.domain, why);
+}
+
+static void
+count(struct store_writer *w, uint64_t *counter, uint64_t more)
+{
+    pthread_mutex_lock(&w->mutex);
+    *counter += more;
+    pthread_mutex_unlock(&w->mutex);
+}
+
+/* Evicts up to EVICT_BATCH records in a transaction of its own. Returns how many. */
+static uint64_t
+evict_some(struct store_writer *w)
+{
+    int64_t day_limit = clock_wall_s() / DAY_S - STORE_KEEP_DAYS;
+    enum store_db_status status = store_db_begin(w->db);
+    uint64_t evicted = 0;
+
+    for (int i = 0; i < EVICT_BATCH && status == STORE_DB_OK; i++)
+        status = store_db_evict(w->db, day_limit, &evicted);
+    if (status == STORE_DB_OK || (status == STORE_DB_MISSING && evicted > 0))
+        status = store_db_commit(w->db);
+    else
+        store_db_abort(w->db);
+    if (status != STORE_DB_OK)
+        return 0;
+    count(w, &w->counts.evicted, evicted);
+    return evicted;
+}
+
+/* Evicts until `cost` bytes more leave the reserve alone. */
+static void
+make_room(struct store_writer *w, uint64_t cost)
+{
+    struct store_db_usage usage;
+
+    w->tight = false;
+    for (int round = 0; round < EVICT_ROUNDS; round++) {
+        store_db_usage(w->db, &usage);
+        if (usage.bytes_used + cost <= w->size - w->size / RESERVE_PART)
+            return;
+        if (evict_some(w) == 0) {
+            w->tight = true;
+            return;
+        }
+    }
+}
+
+static enum store_db_status
+apply(struct store_writer *w, const struct change *c)
+{
+    enum store_db_status status = STORE_DB_OK;
+
+    if (c->sweeps)
+        status = store_db_sweep(w->db, c->record.domain);
+    if (status == STORE_DB_OK && c->removes)
+        status = store_db_delete(w->db, c->record.domain);
+    else if (status == STORE_DB_OK)
+        status = store_db_put(w->db, &c->record, c->bytes, c->len);
+    return status == STORE_DB_MISSING ? STORE_DB_OK : status;
+}
+
+/* True when the change must not be made because the store is full. */
+static bool
+is_shut_out(struct store_writer *w, const struct change *c)
+{
+    return w->tight && !c->removes && !store_db_holds(w->db, c->record.domain);
+}
+
+/* Makes the changes from `c` up to (not including) `end` in one transaction; counts in `*written`.
+ * Nothing is made unless all are. */
+static enum store_db_status
+commit_run(struct store_writer *w, struct change *c, const struct change *end, uint64_t *written)
+{
+    enum store_db_status status = store_db_begin(w->db);
+
+    *written = 0;
+    for (; c != end && status == STORE_DB_OK; c = c->next) {
+        if (!c->given_up && is_shut_out(w, c))
+            give_up(w, c, "it is full, and all policies in it are in use");
+        if (c->given_up)
+            continue;
+        status = apply(w, c);
+        ++*written;
+    }
+    if (status == STORE_DB_OK)
+        return store_db_commit(w->db);
+    store_db_abort(w->db);
+    return status;
+}
+
+/* The pages that a large record needs in one row may be missing though the store is not full. */
+static enum store_db_status
+commit_with_room(struct store_writer *w, struct change *c, const struct change *end)
+{
+    uint64_t written;
+    enum store_db_status status = commit_run(w, c, end, &written);
+
+    for (int i = 0; i < EVICT_ROUNDS && status == STORE_DB_FULL && evict_some(w) > 0; i++)
+        status = commit_run(w, c, end, &written);
+    if (status == STORE_DB_OK)
+        count(w, &w->counts.written, written);
+    return status;
+}
+
+static void
+write_batch(struct store_writer *w, struct change *batch, uint64_t cost)
+{
+    make_room(w, cost);
+    if (commit_with_room(w, batch, NULL) == STORE_DB_OK)
+        return;
+    for (struct change *c = batch; c != NULL; c = c->next) {
+        if (commit_with_room(w, c, c->next) != STORE_DB_OK)
+            give_up(w, c, store_db_error(w->db));
+    }
+}
+
+/* Waits for changes, and then for more of them to share the commit. False: time to end. */
+static bool
+wait_for_changes(struct store_writer *w)
+{
+    struct timespec until;
+
+    while (w->first == NULL && !w->stop)
+        pthread_cond_wait(&w->wake, &w->mutex);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += STORE_BATCH_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    while (w->queued < STORE_BATCH_MAX && !w->hurry && !w->stop) {
+        if (pthread_cond_timedwait(&w->wake, &w->mutex, &until) == ETIMEDOUT)
+            break;
+    }
+    return w->first != NULL;
+}
+
+/* Takes from the queue what one transaction may hold: STORE_BATCH_MAX changes, and for a small
+ * store no more than half of its reserve. */
+static struct change *
+take_batch(struct store_writer *w, uint64_t *cost)
+{
+    struct change *batch = w->first, **at = &w->first;
+    uint64_t limit = w->size / RESERVE_PART / 2;
+
+    *cost = PAGES_A_COMMIT * PAGE;
+    for (int n = 0; *at != NULL && n < STORE_BATCH_MAX; n++, at = &(*at)->next) {
+        uint64_t more = PAGES_A_CHANGE * PAGE + (*at)->len;
+        if (n > 0 && *cost + more > limit)
+            break;
+        *cost += more;
+        (*at)->taken = true;
+        w->queued--;
+        w->queued_bytes -= memory_of(*at);
+    }
+    w->first = *at;
+    if (w->first == NULL)
+        w->last = &w->first;
+    *at = NULL;
+    return batch;
+}
+
+static void
+finish_batch(struct store_writer *w, struct change *batch)
+{
+    for (struct change *c = batch, *next; c != NULL; c = next) {
+        next = c->next;
+        w->done_number = c->number;
+        if (table_find(w->pending, c->record.domain) == &c->link)
+            table_remove(w->pending, &c->link);
+        free_change(c);
+    }
+    if (w->first == NULL)
+        w->hurry = false;
+    pthread_cond_broadcast(&w->done);
+}
+
+static void *
+run(void *arg)
+{
+    struct store_writer *w = arg;
+
+    pthread_mutex_lock(&w->mutex);
+    while (wait_for_changes(w)) {
+        uint64_t cost;
+        struct change *batch = take_batch(w, &cost);
+
+        pthread_mutex_unlock(&w->mutex);
+        write_batch(w, batch, cost);
+        pthread_mutex_lock(&w->mutex);
+        finish_batch(w, batch);
+    }
+    pthread_mutex_unlock(&w->mutex);
+    return NULL;
+}
+
+/* --- the answer thread --------------------------------------------------- */
+
+/* Signals are for the thread with the event loop. */
+static int
+start_thread(struct store_writer *w)
+{
+    sigset_t all, before;
+    int error;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+static void
+free_writer(struct store_writer *w)
+{
+    pthread_mutex_destroy(&w->mutex);
+    pthread_cond_destroy(&w->wake);
+    pthread_cond_destroy(&w->done);
+    table_free(w->pending);
+    free(w);
+}
+
+struct store_writer *
+store_writer_start(struct store_db *db)
+{
+    struct store_writer *w = alloc_zero(1, sizeof *w);
+    struct store_db_usage usage;
+    pthread_condattr_t attr;
+
+    store_db_usage(db, &usage);
+    w->db = db;
+    w->size = usage.bytes_max;
+    w->last = &w->first;
+    w->pending = table_new(domain_of);
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &attr);
+    pthread_cond_init(&w->done, NULL);
+    pthread_condattr_destroy(&attr);
+    if (start_thread(w) == 0)
+        return w;
+    free_writer(w);
+    return NULL;
+}
+
+void
+store_writer_stop(struct store_writer *w)
+{
+    if (w == NULL)
+        return;
+    pthread_mutex_lock(&w->mutex);
+    w->stop = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->mutex);
+    pthread_join(w->thread, NULL);
+    free_writer(w);
+}
+
+/* Puts the change in the queue, in the place of an older one that still waits there. */
+static void
+enqueue(struct store_writer *w, struct change *c)
+{
+    struct change *old = (struct change *)table_find(w->pending, c->record.domain);
+
+    if (old != NULL && !old->taken) {
+        w->queued_bytes += memory_of(c) - memory_of(old);
+        free(old->bytes);
+        old->bytes = c->bytes;
+        old->len = c->len;
+        old->record = c->record;
+        old->removes = c->removes;
+        old->sweeps |= c->sweeps;
+        free(c);
+        return;
+    }
+    if (old != NULL)
+        table_remove(w->pending, &old->link); /* being written; the writer frees it */
+    table_add(w->pending, &c->link);
+    c->number = ++w->number;
+    *w->last = c;
+    w->last = &c->next;
+    w->queued++;
+    w->queued_bytes += memory_of(c);
+    pthread_cond_signal(&w->wake);
+}
+
+static void
+submit(struct store_writer *w, struct change *c)
+{
+    bool refused;
+
+    pthread_mutex_lock(&w->mutex);
+    refused = !c->removes && w->queued_bytes + memory_of(c) > STORE_QUEUE_BYTES_MAX;
+    if (!refused)
+        enqueue(w, c);
+    pthread_mutex_unlock(&w->mutex);
+    if (!refused)
+        return;
+    complain(w, c->record.domain, "the disk does not keep up");
+    free_change(c);
+}
+
+static struct change *
+new_change(const char *domain, const struct record *record)
+{
+    struct change *c = alloc_zero(1, sizeof *c);
+    struct buf bytes;
+
+    c->removes = record == NULL;
+    if (record == NULL) {
+        strncpy(c->record.domain, domain, sizeof c->record.domain - 1);
+        return c;
+    }
+    c->record = *record;
+    buf_init(&bytes, RECORD_MAX);
+    record_encode(record, &bytes);
+    assert(!buf_failed(&bytes));
+    c->bytes = bytes.data; /* taken out of the buffer */
+    c->len = bytes.len;
+    c->record.body = (struct span){0};
+    return c;
+}
+
+void
+store_writer_put(struct store_writer *w, const struct record *record)
+{
+    submit(w, new_change(record->domain, record));
+}
+
+void
+store_writer_delete(struct store_writer *w, const char *domain)
+{
+    submit(w, new_change(domain, NULL));
+}
+
+void
+store_writer_mend(struct store_writer *w, const char *domain, const struct record *record)
+{
+    struct change *c = new_change(domain, record);
+
+    c->sweeps = true;
+    submit(w, c);
+}
+
+enum store_queued
+store_writer_find(struct store_writer *w, const char *domain, struct buf *bytes)
+{
+    enum store_queued queued = STORE_QUEUED_NOTHING;
+    const struct change *c;
+
+    pthread_mutex_lock(&w->mutex);
+    c = (const struct change *)table_find(w->pending, domain);
+    if (c != NULL) {
+        queued = c->removes ? STORE_QUEUED_DELETE : STORE_QUEUED_PUT;
+        buf_reset(bytes);
+        buf_add(bytes, c->bytes, c->len);
+    }
+    pthread_mutex_unlock(&w->mutex);
+    return queued;
+}
+
+void
+store_writer_flush(struct store_writer *w)
+{
+    uint64_t number;
+
+    pthread_mutex_lock(&w->mutex);
+    number = w->number;
+    while (w->done_number < number) {
+        w->hurry = true;
+        pthread_cond_signal(&w->wake);
+        pthread_cond_wait(&w->done, &w->mutex);
+    }
+    pthread_mutex_unlock(&w->mutex);
+}
+
+struct store_writer_counts
+store_writer_counts(struct store_writer *w)
+{
+    struct store_writer_counts counts;
+
+    pthread_mutex_lock(&w->mutex);
+    counts = w->counts;
+    pthread_mutex_unlock(&w->mutex);
+    return counts;
+}
