@@ -1,6 +1,6 @@
 /* fetch - get one policy file over HTTPS by the rules of RFC 8461 s3.3.
- * Knows URLs, TLS, limits and HTTP status; nothing of caches, modes or verdicts. Addresses are given:
- * a transfer never asks a resolver, and connects only where address_may_connect agrees. */
+ * Knows URLs, TLS, limits and HTTP status; nothing of caches, modes or verdicts. Addresses are
+ * given: a transfer never asks a resolver, and connects only where address_may_connect agrees. */
 #ifndef STS_CACHED_FETCH_H
 #define STS_CACHED_FETCH_H
 
@@ -22,8 +22,8 @@ MUST_CHECK struct fetcher *fetcher_new(struct event_base *, const struct setting
 /* Running transfers are dropped without a callback. */
 void fetcher_free(struct fetcher *);
 
-/* Starts fetching the policy of `domain` from `addresses` (copied), tried in order until one gives an
- * HTTP answer or a TLS verdict; a refused, blocked or silent one leads to the next. Beyond
+/* Starts fetching the policy of `domain` from `addresses` (copied), tried in order until one gives
+ * an HTTP answer or a TLS verdict; a refused, blocked or silent one leads to the next. Beyond
  * `fetch.max-running` transfers (and a limit an address) it waits in line; the whole has
  * `fetch.timeout` from its first connect. Always later: `done` comes once, from the loop, unless
  * fetch_cancel came first. */

@@ -11,10 +11,18 @@ libcached_a_SOURCES = \
 	cached/dns_screen.c cached/dns_screen.h \
 	cached/dns_servers.c cached/dns_servers.h \
 	cached/fetch.c cached/fetch.h \
+	cached/fetch_line.c cached/fetch_line.h \
+	cached/fetch_loop.c cached/fetch_loop.h \
+	cached/fetch_reply.c cached/fetch_reply.h \
+	cached/fetch_tls.c cached/fetch_tls.h \
+	cached/fetch_transfer.c cached/fetch_transfer.h \
+	cached/host_lookup.c cached/host_lookup.h \
+	cached/mailbox.c cached/mailbox.h \
 	cached/query.h \
 	cached/record.c cached/record.h \
 	cached/settings.c cached/settings.h \
 	cached/source.c cached/source.h \
+	cached/source_job.c cached/source_job.h \
 	cached/stats.c cached/stats.h \
 	cached/store_db.c cached/store_db.h cached/store_db_lmdb.h \
 	cached/store_db_check.c \

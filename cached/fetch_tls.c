@@ -1,0 +1,134 @@
+#include "cached/fetch_tls.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+
+struct fetch_tls {
+    X509_STORE *store;
+};
+
+static bool
+has_certificate(X509_STORE *store)
+{
+    STACK_OF(X509) *all = X509_STORE_get1_all_certs(store);
+    bool found = sk_X509_num(all) > 0;
+
+    sk_X509_pop_free(all, X509_free);
+    return found;
+}
+
+struct fetch_tls *
+fetch_tls_new(const char *ca_file, char *why, size_t size)
+{
+    struct fetch_tls *tls = alloc_zero(1, sizeof(*tls));
+
+    if (ca_file == NULL)
+        ca_file = SYSTEM_BUNDLE;
+    tls->store = X509_STORE_new();
+    if (tls->store == NULL)
+        abort();
+    ERR_clear_error();
+    if (X509_STORE_load_file(tls->store, ca_file) == 1 && has_certificate(tls->store))
+        return tls;
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    snprintf(why, size, "cannot read certificates from %s: %s", ca_file,
+             reason ? reason : "there is none");
+    ERR_clear_error();
+    fetch_tls_free(tls);
+    return NULL;
+}
+
+void
+fetch_tls_free(struct fetch_tls *tls)
+{
+    if (tls == NULL)
+        return;
+    X509_STORE_free(tls->store);
+    free(tls);
+}
+
+/* Lists the DNS-IDs of a certificate, for the operator. A name that would not fit whole ends it. */
+static void
+list_names(X509 *certificate, char *names, size_t size)
+{
+    GENERAL_NAMES *all = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    size_t used = 0;
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
+        if (name->type != GEN_DNS)
+            continue;
+        const char *text = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+        size_t len = (size_t)ASN1_STRING_length(name->d.dNSName);
+        if (used + len + sizeof(", ...") >= size) {
+            snprintf(names + used, size - used, "%s", used ? ", ..." : "...");
+            break;
+        }
+        used +=
+            (size_t)snprintf(names + used, size - used, "%s%.*s", used ? ", " : "", (int)len, text);
+    }
+    GENERAL_NAMES_free(all);
+}
+
+/* Stands in for OpenSSL's own verification, to keep its result and the names that it saw. */
+static int
+verify(X509_STORE_CTX *context, void *arg)
+{
+    struct tls_verdict *verdict = arg;
+    int good = X509_verify_cert(context);
+    X509 *certificate = X509_STORE_CTX_get0_cert(context);
+
+    if (good == 1)
+        return 1;
+    verdict->code = X509_STORE_CTX_get_error(context);
+    if (verdict->code == X509_V_OK)
+        verdict->code = X509_V_ERR_UNSPECIFIED;
+    if (certificate != NULL)
+        list_names(certificate, verdict->names, sizeof(verdict->names));
+    return 0;
+}
+
+bool
+fetch_tls_prepare(const struct fetch_tls *tls, void *ssl_ctx, const char *host,
+                  struct tls_verdict *verdict)
+{
+    SSL_CTX *context = ssl_ctx;
+    X509_VERIFY_PARAM *rules = SSL_CTX_get0_param(context);
+
+    /* curl's own host check, which comes after ours, would take a subject CN. */
+    X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+                                               X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (X509_VERIFY_PARAM_set1_host(rules, host, 0) != 1)
+        return false;
+    SSL_CTX_set1_cert_store(context, tls->store);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(context, verify, verdict);
+    /* curl sets this option, and would take a body that ends with the connection for whole even
+     * when somebody on the path cut it: only a close_notify is an end. */
+    SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    return true;
+}
+
+enum sts_error
+fetch_tls_judge(const struct tls_verdict *verdict, char *detail, size_t size)
+{
+    snprintf(detail, size, "%s", X509_verify_cert_error_string(verdict->code));
+    switch (verdict->code) {
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+        snprintf(detail, size, "certificate is for %s",
+                 verdict->names[0] ? verdict->names : "no DNS name");
+        return STS_TLS_NAME;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return STS_TLS_EXPIRED;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return STS_TLS_NOT_YET_VALID;
+    default:
+        return STS_TLS_UNTRUSTED;
+    }
+}

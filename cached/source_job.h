@@ -1,0 +1,66 @@
+/* source_job - one question to the world, from its start to its result.
+ * A job is made by the answer thread, worked on by the source thread and handed back with its
+ * result; it belongs to one of them at a time. Only `cancelled` stays the answer thread's. */
+#ifndef STS_CACHED_SOURCE_JOB_H
+#define STS_CACHED_SOURCE_JOB_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "cached/mailbox.h"
+#include "cached/source.h"
+
+struct dns;
+struct fetcher;
+
+enum source_kind { SOURCE_TXT, SOURCE_FETCH, SOURCE_MX };
+
+/* What a job works with, on the source thread. */
+struct source_tools {
+    struct dns *dns;
+    struct fetcher *fetcher;
+};
+
+struct source_job {
+    struct mail mail; /* first: mailboxes hand it over */
+    enum source_kind kind;
+    char domain[DOMAIN_SIZE];
+    union {
+        source_txt_fn *txt;
+        source_fetch_fn *fetch;
+        source_mx_fn *mx;
+    } done;
+    void *arg;
+    bool cancelled;
+
+    /* Under way on the source thread: at most one of the three. */
+    TAILQ_ENTRY(source_job) next;
+    const struct source_tools *tools;
+    struct dns_lookup *lookup;
+    struct host_lookup *host;
+    struct fetch *fetch;
+    void (*finished)(struct source_job *, void *arg);
+    void *finished_arg;
+
+    union {
+        struct txt_result txt;
+        struct fetch_result fetch;
+        struct mx_result mx;
+    } result;
+    void *memory; /* behind the pointers in `result` */
+};
+
+struct source_job *source_job_new(enum source_kind, const char *domain, void *arg);
+/* Must not be under way. Accepts NULL. */
+void source_job_free(struct source_job *);
+
+/* Begins, or begins again after source_job_stop. `finished` comes once, perhaps at once, and takes
+ * the job. */
+void source_job_start(struct source_job *, const struct source_tools *,
+                      void (*finished)(struct source_job *, void *arg), void *arg);
+/* Drops what is under way. */
+void source_job_stop(struct source_job *);
+/* Calls the asker's callback with the result. */
+void source_job_deliver(const struct source_job *);
+
+#endif
