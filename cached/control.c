@@ -1,1 +1,493 @@
 #include "cached/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cached/command.h"
+#include "cached/describe.h"
+#include "cached/exitcode.h"
+#include "cached/flush.h"
+#include "cached/held.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/nexthop.h"
+
+enum { LISTING_KEPT_MS = 60 * 1000 };
+
+/* A command that waits for its reply. */
+struct control_job {
+    struct control_job *next, **link;
+    struct control *control;
+    control_reply_fn *reply; /* NULL: who asked is gone */
+    void *arg;
+    struct query_token *token;
+    struct flush *flush;
+    enum exitcode (*exit_of)(const struct refetch_result *);
+};
+
+/* A list that is being read page by page: kept so that its walk goes on instead of beginning anew.
+ */
+struct control_listing {
+    struct held *held;
+    char *glob;
+    int64_t touched_ms;
+};
+
+/* --- jobs ------------------------------------------------------------------------------------- */
+
+static struct control_job *
+job_new(struct command *c)
+{
+    struct control_job *job = alloc_zero(1, sizeof(*job));
+
+    job->control = c->control;
+    job->reply = c->reply;
+    job->arg = c->arg;
+    job->next = c->control->jobs;
+    job->link = &c->control->jobs;
+    if (job->next != NULL)
+        job->next->link = &job->next;
+    c->control->jobs = job;
+    return job;
+}
+
+static void
+job_free(struct control_job *job)
+{
+    *job->link = job->next;
+    if (job->next != NULL)
+        job->next->link = job->link;
+    free(job);
+}
+
+/* Ends a job with the JSON in `out`. The reply may run the next command. */
+static void
+job_reply(struct control_job *job, struct buf *out)
+{
+    control_reply_fn *reply = job->reply;
+    void *arg = job->arg;
+
+    job_free(job);
+    if (reply != NULL)
+        command_send_json(out, reply, arg);
+    else
+        buf_done(out);
+}
+
+static void
+job_cancel(struct control_job *job)
+{
+    job->reply = NULL;
+    if (job->token != NULL) {
+        query_cancel(job->token);
+        job_free(job);
+    } else if (job->flush != NULL) {
+        flush_cancel(job->flush);
+    } /* flushes and fetches free their job when they end */
+}
+
+void
+control_cancel(struct control *control, const void *arg)
+{
+    struct control_job *job, *next;
+
+    for (job = control->jobs; job != NULL; job = next) {
+        next = job->next;
+        if (job->arg == arg && job->reply != NULL)
+            job_cancel(job);
+    }
+}
+
+static void
+listing_free(struct control *control)
+{
+    if (control->listing == NULL)
+        return;
+    held_free(control->listing->held);
+    free(control->listing->glob);
+    free(control->listing);
+    control->listing = NULL;
+}
+
+void
+control_done(struct control *control)
+{
+    while (control->jobs != NULL) {
+        if (control->jobs->flush != NULL)
+            flush_abandon(control->jobs->flush);
+        job_free(control->jobs);
+    }
+    listing_free(control);
+}
+
+/* --- what a command works on ------------------------------------------------------------------ */
+
+/* The policy domain that the second word means; the command ends with an error when it means none.
+ */
+static bool
+read_domain(struct command *c, char domain[DOMAIN_SIZE])
+{
+    struct nexthop hop = nexthop_parse(c->words[1], strlen(c->words[1]));
+
+    if (hop.domain[0] == '\0') {
+        command_reply_error(c, EXIT_BAD_USAGE, "%s: not a domain that can have a policy",
+                            c->words[1]);
+        return false;
+    }
+    memcpy(domain, hop.domain, DOMAIN_SIZE);
+    return true;
+}
+
+/* --- query ------------------------------------------------------------------------------------ */
+
+static void
+write_judgement(const struct judgement *j, struct buf *out)
+{
+    command_begin_json(out);
+    describe_judgement(j, out);
+}
+
+static void
+on_judgement(const struct judgement *j, void *arg)
+{
+    struct buf out;
+
+    write_judgement(j, &out);
+    job_reply(arg, &out);
+}
+
+static void
+reply_not_a_domain(struct command *c)
+{
+    struct judgement none = {
+        .verdict = VERDICT_NONE, .reason = STS_NOT_A_DOMAIN, .domain = "", .detail = ""};
+    struct buf out;
+
+    write_judgement(&none, &out);
+    command_send_json(&out, c->reply, c->arg);
+}
+
+/* Milliseconds; false when this is no number. */
+static bool
+read_wait(const char *text, int64_t *wait_ms)
+{
+    struct scan s = scan_bytes(text, strlen(text));
+    uint64_t ms;
+
+    if (!scan_number(&s, 9, &ms) || !scan_is_done(&s))
+        return false;
+    *wait_ms = (int64_t)ms;
+    return true;
+}
+
+static void
+run_query(struct command *c)
+{
+    struct question question = {.want_mx = true, .wait_ms = -1, .arrived_ms = clock_boot_ms()};
+    struct judgement now;
+    struct control_job *job;
+    struct nexthop hop;
+    struct buf out;
+    char wait[COMMAND_WORD_SIZE];
+
+    if (command_take_value(c, "wait=", wait) && !read_wait(wait, &question.wait_ms)) {
+        command_reply_error(c, EXIT_BAD_USAGE, "wait=%s: not a number of milliseconds", wait);
+        return;
+    }
+    hop = nexthop_parse(c->words[1], strlen(c->words[1]));
+    if (hop.domain[0] == '\0') {
+        reply_not_a_domain(c);
+        return;
+    }
+    question.domain = hop.domain;
+    question.host_only = hop.kind == NEXTHOP_HOST;
+    job = job_new(c);
+    if (query_ask(c->control->engine, &question, &now, on_judgement, job, &job->token)) {
+        write_judgement(&now, &out);
+        job_reply(job, &out);
+    }
+}
+
+/* --- show and list ---------------------------------------------------------------------------- */
+
+struct showing {
+    struct command *command;
+    const struct entry *entry;
+};
+
+static void
+show_policy(const struct held_policy *p, void *arg)
+{
+    struct showing *showing = arg;
+    struct buf out;
+
+    command_begin_json(&out);
+    describe_held(p, showing->entry, &out);
+    command_send_json(&out, showing->command->reply, showing->command->arg);
+}
+
+static bool
+remembers_something(const struct entry *e)
+{
+    return e != NULL && (e->policy != NULL || e->outcome != STS_OK || e->fetches != NULL);
+}
+
+static void
+run_show(struct command *c)
+{
+    struct control *control = c->control;
+    struct showing showing = {.command = c};
+    char domain[DOMAIN_SIZE];
+
+    if (!read_domain(c, domain))
+        return;
+    showing.entry = cache_get(control->cache, domain, false);
+    if (held_find(control->cache, control->store, domain, show_policy, &showing))
+        return;
+    if (remembers_something(showing.entry) && showing.entry->outcome != STS_OK)
+        command_reply_error(c, EXIT_NO_POLICY, "%s: not held (%s)", domain,
+                            sts_error_text((enum sts_error)showing.entry->outcome));
+    else
+        command_reply_error(c, EXIT_NO_POLICY, "%s: not held", domain);
+}
+
+static bool
+is_same_glob(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* The walk that stands behind `after`, the kept one where it fits. */
+static struct control_listing *
+listing_at(struct control *control, const char *glob, const char *after)
+{
+    struct control_listing *l = control->listing;
+
+    if (l == NULL || after[0] == '\0' || strcmp(held_position(l->held), after) != 0 ||
+        !is_same_glob(l->glob, glob) || clock_boot_ms() - l->touched_ms > LISTING_KEPT_MS) {
+        listing_free(control);
+        l = control->listing = alloc_zero(1, sizeof(*l));
+        l->glob = glob != NULL ? alloc_string(glob) : NULL;
+        l->held = held_new(control->cache, control->store, glob, after);
+    }
+    l->touched_ms = clock_boot_ms();
+    return l;
+}
+
+static void
+list_policy(const struct held_policy *p, void *arg)
+{
+    struct buf *out = arg;
+
+    if (out->data[out->len - 1] != '[')
+        buf_add_char(out, ',');
+    describe_policy(p, out);
+}
+
+static void
+run_list(struct command *c)
+{
+    struct control *control = c->control;
+    struct control_listing *listing;
+    char after[COMMAND_WORD_SIZE] = "";
+    struct buf out;
+
+    if ((command_take_value(c, "after=", after) && !domain_is_normal(after)) || c->count > 2) {
+        command_reply_error(c, EXIT_BAD_USAGE, "usage: list [GLOB] [after=DOMAIN]");
+        return;
+    }
+    if (c->count > 1)
+        ascii_lower_bytes(c->words[1], strlen(c->words[1]));
+    listing = listing_at(control, c->count > 1 ? c->words[1] : NULL, after);
+    command_begin_json(&out);
+    buf_add_string(&out, "{\"policies\":[");
+    if (held_next(listing->held, CONTROL_PAGE, list_policy, &out)) {
+        buf_printf(&out, "],\"next\":\"%s\"}", held_position(listing->held));
+    } else {
+        buf_add_string(&out, "],\"next\":null}");
+        listing_free(control);
+    }
+    command_send_json(&out, c->reply, c->arg);
+}
+
+/* --- flush and refresh ------------------------------------------------------------------------ */
+
+/* A flush has done its work when nothing old is left. */
+static enum exitcode
+exit_of_flush(const struct refetch_result *r)
+{
+    return r->outcome == REFETCH_KEPT ? EXIT_IN_DOUBT : EXIT_DONE;
+}
+
+static enum exitcode
+exit_of_refresh(const struct refetch_result *r)
+{
+    if (r->outcome == REFETCH_NO_POLICY)
+        return exitcode_of_verdict(VERDICT_NONE, r->error, r->http_status);
+    return exit_of_flush(r);
+}
+
+static void
+on_refetched(const struct refetch_result *r, void *arg)
+{
+    struct control_job *job = arg;
+    struct buf out;
+
+    command_begin_json(&out);
+    describe_refetch(r, job->exit_of(r), &out);
+    job_reply(job, &out);
+}
+
+static void
+refetch(struct command *c, const char *domain,
+        enum exitcode (*exit_of)(const struct refetch_result *))
+{
+    struct control_job *job = job_new(c);
+
+    job->exit_of = exit_of;
+    query_refetch(c->control->engine, domain, on_refetched, job);
+}
+
+static void
+on_flushed(const struct flush_result *r, void *arg)
+{
+    struct buf out;
+
+    command_begin_json(&out);
+    describe_flush(r, r->kept > 0 ? EXIT_IN_DOUBT : EXIT_DONE, &out);
+    job_reply(arg, &out);
+}
+
+static void
+flush_many(struct command *c, const char *glob, bool force)
+{
+    struct control *control = c->control;
+    struct flush_request request = {.base = control->base,
+                                    .engine = control->engine,
+                                    .cache = control->cache,
+                                    .store = control->store,
+                                    .glob = glob,
+                                    .force = force};
+    struct control_job *job;
+
+    for (job = control->jobs; job != NULL; job = job->next) {
+        if (job->flush != NULL) {
+            command_reply_error(c, EXIT_IN_DOUBT, "another flush is under way");
+            return;
+        }
+    }
+    job = job_new(c);
+    job->flush = flush_start(&request, on_flushed, job);
+}
+
+static void
+flush_one(struct command *c, bool force)
+{
+    struct control *control = c->control;
+    char domain[DOMAIN_SIZE];
+    struct buf out;
+
+    if (!read_domain(c, domain))
+        return;
+    if (!remembers_something(cache_get(control->cache, domain, true))) {
+        command_reply_error(c, EXIT_NO_POLICY, "%s: not held", domain);
+    } else if (force) {
+        query_forget(control->engine, domain);
+        command_begin_json(&out);
+        buf_printf(&out, "{\"domain\":\"%s\",\"outcome\":\"forgotten\",\"exit\":0}", domain);
+        command_send_json(&out, c->reply, c->arg);
+    } else {
+        refetch(c, domain, exit_of_flush);
+    }
+}
+
+static void
+run_flush(struct command *c)
+{
+    bool force = command_take_flag(c, "force");
+
+    (void)command_take_flag(c, "wait"); /* the only node has confirmed when it replies */
+    if (c->count != 2) {
+        command_reply_error(c, EXIT_BAD_USAGE, "usage: flush DOMAIN|GLOB|--all [wait] [force]");
+    } else if (strcmp(c->words[1], "--all") == 0) {
+        flush_many(c, NULL, force);
+    } else if (held_is_glob(c->words[1])) {
+        ascii_lower_bytes(c->words[1], strlen(c->words[1]));
+        flush_many(c, c->words[1], force);
+    } else {
+        flush_one(c, force);
+    }
+}
+
+static void
+run_refresh(struct command *c)
+{
+    char domain[DOMAIN_SIZE];
+
+    if (read_domain(c, domain))
+        refetch(c, domain, exit_of_refresh);
+}
+
+/* --- the daemon itself ------------------------------------------------------------------------ */
+
+static void
+run_stats(struct command *c)
+{
+    struct buf out;
+
+    command_begin_json(&out);
+    stats_json(c->control->stats, c->control->cache, c->control->store, &out);
+    command_send_json(&out, c->reply, c->arg);
+}
+
+static void
+run_nodes(struct command *c)
+{
+    char name[256];
+    struct buf out;
+
+    if (gethostname(name, sizeof(name)) != 0)
+        strcpy(name, "localhost");
+    name[sizeof(name) - 1] = '\0';
+    command_begin_json(&out);
+    describe_nodes(name, &out);
+    command_send_json(&out, c->reply, c->arg);
+}
+
+static const struct {
+    const char *name, *usage;
+    size_t words_min, words_max;
+    void (*run)(struct command *);
+} commands[] = {
+    {"query", "query KEY [wait=MS]", 2, 3, run_query},
+    {"verdict", "verdict KEY [wait=MS]", 2, 3, run_query},
+    {"show", "show DOMAIN", 2, 2, run_show},
+    {"list", "list [GLOB] [after=DOMAIN]", 1, 3, run_list},
+    {"flush", "flush DOMAIN|GLOB|--all [wait] [force]", 2, 4, run_flush},
+    {"refresh", "refresh DOMAIN", 2, 2, run_refresh},
+    {"stats", "stats", 1, 1, run_stats},
+    {"nodes", "nodes", 1, 1, run_nodes},
+};
+
+void
+control_run(struct control *control, const char *command, size_t len, control_reply_fn *reply,
+            void *arg)
+{
+    struct command c = {.control = control, .reply = reply, .arg = arg};
+
+    if (!command_read(&c, command, len)) {
+        command_reply_error(&c, EXIT_BAD_USAGE, "not a command");
+        return;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(commands[i].name, c.words[0]) != 0)
+            continue;
+        if (c.count < commands[i].words_min || c.count > commands[i].words_max)
+            command_reply_error(&c, EXIT_BAD_USAGE, "usage: %s", commands[i].usage);
+        else
+            commands[i].run(&c);
+        return;
+    }
+    command_reply_error(&c, EXIT_BAD_USAGE, "%s: unknown command", c.words[0]);
+}

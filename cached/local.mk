@@ -4,12 +4,15 @@ libcached_a_SOURCES = \
 	cached/address.c cached/address.h \
 	cached/cache.c cached/cache.h \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
+	cached/command.c cached/command.h \
 	cached/control.c cached/control.h \
+	cached/describe.c cached/describe.h \
 	cached/dns.c cached/dns.h \
 	cached/dns_exchange.c cached/dns_exchange.h \
 	cached/dns_parse.c cached/dns_parse.h \
 	cached/dns_screen.c cached/dns_screen.h \
 	cached/dns_servers.c cached/dns_servers.h \
+	cached/exitcode.c cached/exitcode.h \
 	cached/fetch.c cached/fetch.h \
 	cached/fetch_line.c cached/fetch_line.h \
 	cached/fetch_loop.c cached/fetch_loop.h \
@@ -18,6 +21,8 @@ libcached_a_SOURCES = \
 	cached/fetch_transfer.c cached/fetch_transfer.h \
 	cached/host_lookup.c cached/host_lookup.h \
 	cached/mailbox.c cached/mailbox.h \
+	cached/flush.c cached/flush.h \
+	cached/held.c cached/held.h \
 	cached/query.h \
 	cached/record.c cached/record.h \
 	cached/settings.c cached/settings.h \

@@ -8,10 +8,11 @@
 #include "common/answer.h"
 #include "common/error.h"
 
+struct buf;
 struct cache;
 struct store;
 
-enum { STATS_VERDICTS = VERDICT_UNKNOWN + 1, STATS_SOURCES = SOURCE_FETCH + 1, STATS_BUCKETS = 12 };
+enum { STATS_VERDICTS = VERDICT_UNKNOWN + 1, STATS_SOURCES = SOURCE_FETCH + 1, STATS_BUCKETS = 13 };
 
 struct stats {
     int64_t started_s; /* wall time */
@@ -27,13 +28,13 @@ struct stats {
     uint64_t connections_open, resolutions_running; /* gauges */
 };
 
-/* Counts one answered question. */
+/* Counts one answered question that took `ms`. */
 void stats_count_answer(struct stats *, enum verdict, enum sts_error reason, enum answer_source,
                         int64_t ms);
 
 /* Both append; `cache` and `store` (NULL allowed) are asked for their own figures. The JSON is one
- * object. */
-struct buf;
+ * object; of verdicts, reasons and sources every name is there, zero or not, so that a reader never
+ * meets a missing key. The text is Prometheus' exposition format 0.0.4. */
 void stats_json(const struct stats *, const struct cache *, struct store *, struct buf *);
 void stats_prometheus(const struct stats *, const struct cache *, struct store *, struct buf *);
 

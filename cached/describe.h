@@ -1,0 +1,36 @@
+/* describe - what operators are told of domains and policies, as JSON objects on one line.
+ * Keys are stable: scripts read them through stsctl --json, and stsctl prints from them. Bytes that
+ * are no UTF-8 (a policy's body is somebody else's text) come out as "\xNN". */
+#ifndef STS_CACHED_DESCRIBE_H
+#define STS_CACHED_DESCRIBE_H
+
+#include "cached/exitcode.h"
+#include "cached/flush.h"
+#include "cached/held.h"
+#include "cached/query.h"
+#include "common/buf.h"
+
+/* All functions append. Times are wall time in seconds; what does not apply is null. */
+
+/* query: verdict, domain, mode, id, max_age, expires, fetched, refresh, mx, hosts, candidates,
+ * source, reason, reason_text, detail, http_status, last_failure, exit, and `reply`: the line of
+ * the `verdict` map. */
+void describe_judgement(const struct judgement *, struct buf *);
+
+/* list: domain, mode, max_age, expires, id, fetched. */
+void describe_policy(const struct held_policy *, struct buf *);
+
+/* show: as in a list, and refresh, mx, body, source, last_failure, exit. `entry`: what memory knows
+ * of the domain, or NULL. */
+void describe_held(const struct held_policy *, const struct entry *, struct buf *);
+
+/* flush DOMAIN, refresh: domain, outcome, reason, reason_text, detail, http_status, exit. */
+void describe_refetch(const struct refetch_result *, enum exitcode, struct buf *);
+
+/* flush GLOB, --all: renewed, kept, no_policy, forgotten, failures, exit. */
+void describe_flush(const struct flush_result *, enum exitcode, struct buf *);
+
+/* nodes: name, confirmed, last_seen of this one node. */
+void describe_nodes(const char *name, struct buf *);
+
+#endif
