@@ -217,6 +217,20 @@ test_request_larger_than_the_socket_buffer(void **state)
     free(frame);
 }
 
+static void
+test_closed_while_we_write(void **state)
+{
+    static const struct connection script[] = {{{{PAUSE, NULL, 50}}}};
+    char *request = calloc(1, BIG + 1);
+    struct client *c = start(script, 1);
+
+    (void)state;
+    memset(request, 'x', BIG);
+    ask(c, request, SOON_MS, CLIENT_NO_CONNECTION, ""); /* and no SIGPIPE */
+    stop(c);
+    free(request);
+}
+
 /* --- a kept connection that is gone ------------------------------------------------ */
 
 static void
@@ -283,7 +297,11 @@ static void
 test_bytes_while_idle(void **state)
 {
     static const struct connection script[] = {
-        {{{READ, "1:a,", 0}, {WRITE, "4:OK 1,", 0}, {PAUSE, NULL, 20}, {WRITE, "5:OK no,", 0}}},
+        {{{READ, "1:a,", 0},
+          {WRITE, "4:OK 1,", 0},
+          {PAUSE, NULL, 20},
+          {WRITE, "5:OK no,", 0},
+          {PAUSE, NULL, 200}}},
         {{{READ, "1:b,", 0}, {WRITE, "4:OK 2,", 0}, {HOLD, NULL, 1}}}};
     struct client *c = start(script, 2);
 
@@ -486,6 +504,7 @@ main(void)
         cmocka_unit_test(test_reply_in_pieces),
         cmocka_unit_test(test_empty_reply),
         cmocka_unit_test(test_request_larger_than_the_socket_buffer),
+        cmocka_unit_test(test_closed_while_we_write),
         cmocka_unit_test(test_closed_while_idle),
         cmocka_unit_test(test_closed_after_the_question),
         cmocka_unit_test(test_closed_twice),

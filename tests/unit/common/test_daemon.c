@@ -174,11 +174,11 @@ drop(const void *arg)
 {
     const struct passwd *wanted = getpwnam("nobody");
     uid_t ids[3];
-    gid_t gids[3], groups[100];
+    gid_t gids[3], groups[100], before = 0;
     char why[200] = "";
     int count;
 
-    if (!daemon_drop_privileges(arg, why, sizeof why))
+    if (setgroups(1, &before) != 0 || !daemon_drop_privileges(arg, why, sizeof why))
         return 1;
     if (getresuid(&ids[0], &ids[1], &ids[2]) || getresgid(&gids[0], &gids[1], &gids[2]))
         return 2;

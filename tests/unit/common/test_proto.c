@@ -35,6 +35,7 @@ static const struct {
     {"leading zero", "05:hello,", PROTO_BAD, NULL, 0},
     {"two zeros", "00:,", PROTO_BAD, NULL, 0},
     {"no digit", ":hello,", PROTO_BAD, NULL, 0},
+    {"no digit, empty", ":,", PROTO_BAD, NULL, 0},
     {"a sign", "+5:hello,", PROTO_BAD, NULL, 0},
     {"a minus", "-1:,", PROTO_BAD, NULL, 0},
     {"a blank", " 5:hello,", PROTO_BAD, NULL, 0},
