@@ -41,3 +41,8 @@ CACHED_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(LDNS_CFLAGS) $(CURL_CFLAGS) $
 libcached_a_CPPFLAGS = $(CACHED_CPPFLAGS)
 CACHED_LIBS = libcached.a $(COMMON_LIBS) $(EVENT_LIBS) $(EVENT_PTHREADS_LIBS) $(LDNS_LIBS) \
 	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lpthread
+
+bin_PROGRAMS += cached/stsctl
+cached_stsctl_SOURCES = cached/stsctl.c cached/stsctl_print.c cached/stsctl_print.h
+cached_stsctl_CPPFLAGS = $(CACHED_CPPFLAGS)
+cached_stsctl_LDADD = $(CACHED_LIBS)
