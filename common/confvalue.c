@@ -1,6 +1,5 @@
 #include "common/confvalue.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,7 +261,6 @@ confvalue_set_default(const struct conf_option *row, void *settings)
     char *copy, *word, *rest;
     struct conf_list texts = {0};
     char why[200];
-    bool is_set;
 
     if (row->defaults == NULL)
         return;
@@ -273,9 +271,10 @@ confvalue_set_default(const struct conf_option *row, void *settings)
         if (word[0] != '\0')
             conf_list_add(&texts, word);
     }
-    is_set = confvalue_set(row, &texts, settings, why, sizeof why);
-    assert(is_set);
-    (void)is_set;
+    if (!confvalue_set(row, &texts, settings, why, sizeof why)) {
+        fprintf(stderr, "bug: the default of %s %s\n", row->name, why);
+        abort();
+    }
     conf_list_done(&texts);
     free(copy);
 }
