@@ -16,3 +16,4 @@ STSMILTER_LIBS = libstsmilter.a $(COMMON_LIBS) $(MILTER_LIBS) -lpthread
 sbin_PROGRAMS += sts-milter
 sts_milter_SOURCES = milter/main.c
 sts_milter_LDADD = $(STSMILTER_LIBS)
+dist_man_MANS += milter/sts-milter.8 common/sts-milter.conf.5
