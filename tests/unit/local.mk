@@ -4,6 +4,12 @@ UNIT_LIBS_COMMON = $(COMMON_LIBS) $(CMOCKA_LIBS)
 UNIT_LIBS_CACHED = $(CACHED_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/milter/test_asker \
+	tests/unit/milter/test_handover \
+	tests/unit/milter/test_network \
+	tests/unit/milter/test_reply \
+	tests/unit/milter/test_session \
+	tests/unit/milter/test_settings \
 	tests/unit/common/test_client \
 	tests/unit/common/test_conffile \
 	tests/unit/common/test_domain \
@@ -70,3 +76,16 @@ tests_unit_cached_test_cache_lmdb_LDADD = $(UNIT_LIBS_CACHED)
 # --- cached: operators -----------------------------------------------------------
 
 # --- milter ----------------------------------------------------------------------
+UNIT_LIBS_MILTER = $(STSMILTER_LIBS) $(CMOCKA_LIBS)
+tests_unit_milter_test_asker_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_milter_test_asker_LDADD = $(UNIT_LIBS_MILTER)
+tests_unit_milter_test_handover_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_milter_test_handover_LDADD = $(UNIT_LIBS_MILTER)
+tests_unit_milter_test_network_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_milter_test_network_LDADD = $(UNIT_LIBS_MILTER)
+tests_unit_milter_test_reply_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_milter_test_reply_LDADD = $(UNIT_LIBS_MILTER)
+tests_unit_milter_test_session_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_milter_test_session_LDADD = $(UNIT_LIBS_MILTER)
+tests_unit_milter_test_settings_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_milter_test_settings_LDADD = $(UNIT_LIBS_MILTER)
