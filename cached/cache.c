@@ -1,1 +1,495 @@
 #include "cached/cache.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "cached/cache_lmdb.h"
+#include "cached/cache_mem.h"
+#include "common/clock.h"
+
+enum {
+    SECOND_MS = 1000,
+    DAY_S = 86400,
+    AHEAD_MAX_S = 60, /* a fetch further in the future than this was noted by a wrong clock */
+    REFRESH_MIN_S = 300,
+    NONE_TTL_MIN_S = 60,
+    NONE_TTL_MAX_S = 3600,
+    NONE_TTL_S = 300, /* without a SOA record */
+    RECHECK_MIN_S = 60,
+    RECHECK_MAX_S = 300,
+    UNKNOWN_FIRST_S = 30,
+    UNKNOWN_MAX_S = 300,
+    MX_MIN_S = 60,
+    MX_MAX_S = 600,
+    FETCHES_KEPT_S = DAY_S
+};
+
+struct cache {
+    struct cache_mem *mem;
+    struct store *store;
+    int64_t refresh_interval_s;
+    struct buf record; /* what was last read from the store */
+};
+
+struct cache *
+cache_new(struct store *store, int64_t memory_size, int64_t refresh_interval_ms)
+{
+    struct cache *c = alloc_zero(1, sizeof *c);
+
+    c->mem = cache_mem_new(memory_size);
+    c->store = store;
+    c->refresh_interval_s = refresh_interval_ms / SECOND_MS;
+    buf_init(&c->record, RECORD_MAX);
+    return c;
+}
+
+void
+cache_free(struct cache *c)
+{
+    if (c == NULL)
+        return;
+    cache_mem_free(c->mem);
+    buf_done(&c->record);
+    free(c);
+}
+
+void
+cache_set_limits(struct cache *c, int64_t memory_size, int64_t refresh_interval_ms)
+{
+    c->refresh_interval_s = refresh_interval_ms / SECOND_MS;
+    cache_mem_set_limit(c->mem, memory_size);
+}
+
+static int64_t
+clamp(int64_t value, int64_t min, int64_t max)
+{
+    return value < min ? min : value > max ? max : value;
+}
+
+static int64_t
+in_seconds(int64_t seconds)
+{
+    return clock_boot_ms() + seconds * SECOND_MS;
+}
+
+/* To the nearest, so that a time written down again and again does not creep. */
+static int64_t
+to_seconds(int64_t ms)
+{
+    return (ms + (ms < 0 ? -SECOND_MS : SECOND_MS) / 2) / SECOND_MS;
+}
+
+static int64_t
+today(void)
+{
+    return clock_wall_s() / DAY_S;
+}
+
+/* --- the store ----------------------------------------------------------- */
+
+static void
+drop_from_store(struct cache *c, const char *domain)
+{
+    if (c->store != NULL)
+        store_delete(c->store, domain);
+}
+
+/* The seq of the record to write: that of the stored one while the policy is the same, above it and
+ * not behind the clock when it is new. */
+static uint64_t
+next_seq(struct cache *c, const char *domain, bool is_new)
+{
+    uint64_t now_us = (uint64_t)clock_wall_s() * 1000000;
+    struct record old;
+
+    if (!store_get(c->store, domain, &c->record, &old))
+        return now_us;
+    if (!is_new)
+        return old.seq;
+    return old.seq >= now_us ? old.seq + 1 : now_us;
+}
+
+/* Writes the entry's policy down. Its times are told from the boot clock anew each time, so that a
+ * clock that was wrong at the fetch and has been set since does no harm. */
+static void
+write_down(struct cache *c, struct entry *e, bool is_new)
+{
+    int64_t now_s = clock_wall_s(), now_ms = clock_boot_ms();
+    int64_t left_s = to_seconds(e->expires_ms - now_ms);
+    struct record record = {
+        .refresh_s = now_s + to_seconds(e->refresh_ms - now_ms),
+        .asked_day = e->asked_day,
+        .body = policy_body(e->policy),
+    };
+
+    e->fetched_s = now_s + left_s - policy_life_s(e->policy);
+    if (c->store == NULL)
+        return;
+    record.fetched_s = e->fetched_s < 0 ? 0 : e->fetched_s;
+    if (record.refresh_s < 0)
+        record.refresh_s = 0;
+    record.seq = next_seq(c, e->domain, is_new);
+    memcpy(record.domain, e->domain, strlen(e->domain) + 1);
+    memcpy(record.id, e->id, sizeof record.id);
+    store_put(c->store, &record);
+}
+
+/* Turns the wall times of a record into a term on the boot clock. False: it is over. */
+static bool
+start_term(struct entry *e, const struct record *record)
+{
+    int64_t now_s = clock_wall_s(), life_s = policy_life_s(e->policy);
+    int64_t fetched_s = record->fetched_s > now_s + AHEAD_MAX_S ? now_s : record->fetched_s;
+    int64_t left_s = clamp(fetched_s + life_s - now_s, 0, life_s);
+    int64_t refresh_s = clamp(record->refresh_s - record->fetched_s, 0, life_s);
+
+    e->fetched_s = fetched_s;
+    e->expires_ms = in_seconds(left_s);
+    e->refresh_ms = e->expires_ms - (life_s - refresh_s) * SECOND_MS;
+    return left_s > 0;
+}
+
+/* Brings the stored policy of a new entry to memory. False: there is none in force. */
+static bool
+load(struct cache *c, const char *domain, struct entry **out)
+{
+    struct record record;
+    struct policy *policy;
+    struct entry *e;
+
+    if (c->store == NULL || !store_get(c->store, domain, &c->record, &record))
+        return false;
+    if (policy_parse(record.body.at, record.body.len, &policy, NULL, 0) != STS_OK) {
+        store_delete(c->store, domain);
+        return false;
+    }
+    e = cache_mem_add(c->mem, domain);
+    cache_mem_take(c->mem, e);
+    e->policy = policy;
+    cache_mem_settle(c->mem, e);
+    if (!start_term(e, &record)) {
+        cache_mem_remove(c->mem, e);
+        store_delete(c->store, domain);
+        return false;
+    }
+    e->source = SOURCE_LMDB;
+    e->asked_day = (uint32_t)record.asked_day;
+    memcpy(e->id, record.id, sizeof e->id);
+    if (e->fetched_s != record.fetched_s)
+        write_down(c, e, false); /* or each start would give it a whole new term */
+    *out = e;
+    return true;
+}
+
+/* --- finding ------------------------------------------------------------- */
+
+static void
+replace_policy(struct cache *c, struct entry *e, struct policy *policy)
+{
+    cache_mem_take(c->mem, e);
+    policy_free(e->policy);
+    e->policy = policy;
+    cache_mem_settle(c->mem, e);
+}
+
+static void
+replace_fetches(struct cache *c, struct entry *e, struct fetch_memory *fetches)
+{
+    cache_mem_take(c->mem, e);
+    free(e->fetches);
+    e->fetches = fetches;
+    cache_mem_settle(c->mem, e);
+}
+
+static bool
+is_empty(const struct entry *e)
+{
+    return e->policy == NULL && e->mx == NULL && e->fetches == NULL && e->outcome == STS_OK;
+}
+
+/* Drops what is over. Returns NULL when nothing is left and nobody holds the entry. */
+static struct entry *
+drop_old(struct cache *c, struct entry *e)
+{
+    int64_t now_ms = clock_boot_ms();
+
+    if (e->fetches != NULL && now_ms - e->fetches->tried_ms[0] >= FETCHES_KEPT_S * SECOND_MS)
+        replace_fetches(c, e, NULL);
+    if (e->policy == NULL || now_ms < e->expires_ms)
+        return e;
+    replace_policy(c, e, NULL);
+    e->id[0] = '\0';
+    e->source = SOURCE_NONE;
+    drop_from_store(c, e->domain);
+    if (e->pinned || !is_empty(e))
+        return e;
+    cache_mem_remove(c->mem, e);
+    return NULL;
+}
+
+/* An entry in memory knows what LMDB knows: it was made by looking there. So domains without a
+ * policy, nearly all, cost no read. */
+struct entry *
+cache_get(struct cache *c, const char *domain, bool store_too)
+{
+    struct entry *e = cache_mem_find(c->mem, domain);
+
+    if (e != NULL) {
+        cache_mem_touch(c->mem, e);
+        return drop_old(c, e);
+    }
+    if (!store_too || !load(c, domain, &e))
+        return NULL;
+    return e;
+}
+
+struct entry *
+cache_want(struct cache *c, const char *domain)
+{
+    struct entry *e = cache_get(c, domain, true);
+
+    return e != NULL ? e : cache_mem_add(c->mem, domain);
+}
+
+void
+cache_pin(struct entry *e)
+{
+    assert(e->pinned < UINT8_MAX);
+    e->pinned++;
+}
+
+void
+cache_unpin(struct cache *c, struct entry *e)
+{
+    assert(e->pinned > 0);
+    if (--e->pinned == 0)
+        cache_mem_shrink(c->mem);
+}
+
+/* --- learning ------------------------------------------------------------ */
+
+/* Somewhere in 50 to 90 % of the shorter of term and interval: domains that were fetched together
+ * drift apart, and a failure is noticed long before the end (RFC 8461 s10.2). */
+static int64_t
+refresh_after_s(const struct cache *c, const struct policy *policy)
+{
+    int64_t span_s = policy_max_age_s(policy), after_s;
+    uint16_t dice;
+
+    if (span_s > c->refresh_interval_s)
+        span_s = c->refresh_interval_s;
+    if (getrandom(&dice, sizeof dice, 0) != (ssize_t)sizeof dice)
+        dice = UINT16_MAX / 2;
+    after_s = span_s / 2 + span_s * 2 * dice / (5 * (int64_t)UINT16_MAX);
+    return after_s < REFRESH_MIN_S ? REFRESH_MIN_S : after_s;
+}
+
+static void
+clear_outcome(struct entry *e)
+{
+    e->outcome = STS_OK;
+    e->outcome_unknown = 0;
+    e->outcome_until_ms = 0;
+    e->backoff_s = 0;
+}
+
+static void
+copy_id(char to[TXT_ID_SIZE], const char *id)
+{
+    size_t len = strnlen(id, TXT_ID_SIZE - 1);
+
+    memcpy(to, id, len);
+    to[len] = '\0';
+}
+
+void
+cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const char *id)
+{
+    replace_policy(c, e, policy);
+    e->expires_ms = in_seconds(policy_life_s(policy));
+    e->refresh_ms = in_seconds(refresh_after_s(c, policy));
+    e->source = SOURCE_FETCH;
+    if (id != e->id)
+        copy_id(e->id, id);
+    if (e->asked_day == 0)
+        e->asked_day = (uint32_t)today();
+    clear_outcome(e);
+    if (e->fetches != NULL) {
+        e->fetches->failed_id[0] = '\0';
+        e->fetches->error = STS_OK;
+        e->fetches->http_status = 0;
+        e->fetches->detail[0] = '\0';
+    }
+    write_down(c, e, true);
+}
+
+static void
+note_checked(struct entry *e, int64_t again_s)
+{
+    e->checked_ms = clock_boot_ms();
+    e->recheck_ms = in_seconds(clamp(again_s, RECHECK_MIN_S, RECHECK_MAX_S));
+}
+
+void
+cache_set_none(struct cache *c, struct entry *e, enum sts_error outcome, uint32_t ttl_s)
+{
+    int64_t kept_s = ttl_s == 0 ? NONE_TTL_S : clamp(ttl_s, NONE_TTL_MIN_S, NONE_TTL_MAX_S);
+
+    (void)c;
+    note_checked(e, kept_s);
+    clear_outcome(e);
+    if (e->policy != NULL)
+        return;
+    e->outcome = (uint8_t)outcome;
+    e->outcome_until_ms = in_seconds(kept_s);
+}
+
+void
+cache_set_unknown(struct cache *c, struct entry *e, enum sts_error outcome)
+{
+    uint16_t wait_s = e->backoff_s == 0 ? UNKNOWN_FIRST_S : (uint16_t)(e->backoff_s * 2);
+
+    (void)c;
+    if (wait_s > UNKNOWN_MAX_S)
+        wait_s = UNKNOWN_MAX_S;
+    clear_outcome(e);
+    e->backoff_s = wait_s;
+    e->recheck_ms = in_seconds(wait_s);
+    if (e->policy != NULL)
+        return;
+    e->outcome = (uint8_t)outcome;
+    e->outcome_unknown = 1;
+    e->outcome_until_ms = in_seconds(wait_s);
+}
+
+void
+cache_set_checked(struct cache *c, struct entry *e, uint32_t ttl_s)
+{
+    (void)c;
+    note_checked(e, ttl_s);
+    if (e->outcome_unknown || e->outcome == STS_NO_RECORD || e->outcome == STS_SEVERAL_RECORDS ||
+        e->outcome == STS_BAD_RECORD)
+        clear_outcome(e);
+    e->backoff_s = 0;
+}
+
+void
+cache_note_fetch(struct cache *c, struct entry *e)
+{
+    if (e->fetches == NULL)
+        replace_fetches(c, e, alloc_zero(1, sizeof *e->fetches));
+    memmove(&e->fetches->tried_ms[1], &e->fetches->tried_ms[0], 2 * sizeof e->fetches->tried_ms[0]);
+    e->fetches->tried_ms[0] = clock_boot_ms();
+}
+
+void
+cache_note_failure(struct cache *c, struct entry *e, const char *id,
+                   const struct fetch_result *result, uint32_t retry_s)
+{
+    if (e->fetches == NULL)
+        cache_note_fetch(c, e);
+    copy_id(e->fetches->failed_id, id);
+    e->fetches->error = result->error;
+    e->fetches->http_status = result->http_status;
+    memcpy(e->fetches->detail, result->detail, sizeof e->fetches->detail);
+    if (e->policy == NULL) {
+        if (id != e->id)
+            copy_id(e->id, id);
+        return;
+    }
+    e->refresh_ms = in_seconds(retry_s);
+    write_down(c, e, false);
+}
+
+void
+cache_set_mx(struct cache *c, struct entry *e, const struct mx_result *result)
+{
+    size_t count = result->count < SOURCE_MX_MAX ? result->count : SOURCE_MX_MAX;
+    size_t size = sizeof(struct mx_set);
+    struct mx_set *mx;
+    char *at;
+
+    for (size_t i = 0; i < count; i++)
+        size += strlen(result->hosts[i]) + 1;
+    mx = alloc_zero(1, size);
+    mx->until_ms = in_seconds(clamp(result->ttl_s, MX_MIN_S, MX_MAX_S));
+    mx->error = result->error;
+    mx->count = (uint16_t)count;
+    mx->size = (uint32_t)size;
+    at = mx->names;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(result->hosts[i]) + 1;
+        memcpy(at, result->hosts[i], len);
+        at += len;
+    }
+    cache_mem_take(c->mem, e);
+    free(e->mx);
+    e->mx = mx;
+    cache_mem_settle(c->mem, e);
+}
+
+/* --- forgetting ---------------------------------------------------------- */
+
+static void
+make_empty(struct cache *c, struct entry *e)
+{
+    cache_mem_take(c->mem, e);
+    policy_free(e->policy);
+    free(e->mx);
+    free(e->fetches);
+    e->policy = NULL;
+    e->mx = NULL;
+    e->fetches = NULL;
+    cache_mem_settle(c->mem, e);
+    clear_outcome(e);
+    e->checked_ms = e->recheck_ms = 0;
+    e->source = SOURCE_NONE;
+    e->id[0] = '\0';
+}
+
+void
+cache_forget(struct cache *c, const char *domain)
+{
+    struct entry *e = cache_mem_find(c->mem, domain);
+
+    drop_from_store(c, domain);
+    if (e == NULL)
+        return;
+    if (e->pinned)
+        make_empty(c, e);
+    else
+        cache_mem_remove(c->mem, e);
+}
+
+void
+cache_forget_outcome(struct cache *c, struct entry *e)
+{
+    clear_outcome(e);
+    if (e->fetches != NULL)
+        replace_fetches(c, e, NULL);
+}
+
+void
+cache_note_asked(struct cache *c, struct entry *e)
+{
+    if (e->policy == NULL || e->asked_day == (uint32_t)today())
+        return;
+    e->asked_day = (uint32_t)today();
+    write_down(c, e, false);
+}
+
+/* --- looking on ---------------------------------------------------------- */
+
+void
+cache_stats(const struct cache *c, struct cache_stats *stats)
+{
+    cache_mem_stats(c->mem, stats);
+}
+
+void
+cache_walk(struct cache *c, void (*each)(const struct entry *, void *arg), void *arg)
+{
+    cache_mem_walk(c->mem, each, arg);
+}

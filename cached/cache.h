@@ -25,8 +25,8 @@ struct mx_set {
     int64_t until_ms;     /* boot time */
     enum sts_error error; /* OK: hosts; or NULL_MX, NO_HOST, dns-* */
     uint16_t count;
-    uint32_t size;        /* bytes of this block */
-    char names[];         /* `count` NUL-terminated names, best preference first */
+    uint32_t size; /* bytes of this block */
+    char names[];  /* `count` NUL-terminated names, best preference first */
 };
 
 /* What became of the fetches for a domain: the back-off and the rate limit (RFC 8461 s3.3). */
@@ -41,24 +41,24 @@ struct fetch_memory {
 /* All *_ms are boot times. Fields are read by anyone, changed only through the functions below. */
 struct entry {
     struct table_link link;
-    struct entry *newer, *older; /* order of use within its half */
-    struct policy *policy;       /* NULL: none in force is known */
-    struct mx_set *mx;           /* NULL: never looked up or dropped */
+    struct entry *newer, *older;  /* order of use within its half */
+    struct policy *policy;        /* NULL: none in force is known */
+    struct mx_set *mx;            /* NULL: never looked up or dropped */
     struct fetch_memory *fetches; /* NULL: no fetch is remembered */
-    int64_t fetched_s;           /* wall time of the fetch */
-    int64_t expires_ms;          /* end of the policy's term */
-    int64_t refresh_ms;          /* a whole fetch is due */
-    int64_t checked_ms;          /* the last answer about TXT; 0: none in this process */
-    int64_t recheck_ms;          /* TXT is to be asked again */
-    int64_t outcome_until_ms;    /* `outcome` is answered at once until then */
-    uint32_t bytes;              /* in the account of memory */
+    int64_t fetched_s;            /* wall time of the fetch */
+    int64_t expires_ms;           /* end of the policy's term */
+    int64_t refresh_ms;           /* a whole fetch is due */
+    int64_t checked_ms;           /* the last answer about TXT; 0: none in this process */
+    int64_t recheck_ms;           /* TXT is to be asked again */
+    int64_t outcome_until_ms;     /* `outcome` is answered at once until then */
+    uint32_t bytes;               /* in the account of memory */
     uint32_t asked_day;
-    uint16_t backoff_s;          /* unknown: the present wait */
-    uint8_t outcome;             /* enum sts_error while there is no policy; STS_OK: nothing known */
-    uint8_t outcome_unknown;     /* the outcome is "unknown", not "none" */
-    uint8_t source;              /* enum answer_source: where the policy came from */
+    uint16_t backoff_s;      /* unknown: the present wait */
+    uint8_t outcome;         /* enum sts_error while there is no policy; STS_OK: nothing known */
+    uint8_t outcome_unknown; /* the outcome is "unknown", not "none" */
+    uint8_t source;          /* enum answer_source: where the policy came from */
     uint8_t pinned;
-    char id[TXT_ID_SIZE];        /* TXT id of the policy, or of the last good record */
+    char id[TXT_ID_SIZE]; /* TXT id of the policy, or of the last good record */
     char domain[];
 };
 
@@ -69,8 +69,8 @@ void cache_set_limits(struct cache *, int64_t memory_size, int64_t refresh_inter
 
 /* The entry of `domain` (normalised) from memory, else, when `store_too`, from LMDB brought to
  * memory; NULL when neither has one. Counts as a use. Expired policies are dropped on the way (from
- * LMDB too), their entry stays if it knows anything else. Valid until the next cache_* call that may add or
- * evict, unless pinned. */
+ * LMDB too), their entry stays if it knows anything else. Valid until the next cache_* call that
+ * may add or evict, unless pinned. */
 struct entry *cache_get(struct cache *, const char *domain, bool store_too);
 /* As cache_get, but makes an empty entry when there is none. */
 struct entry *cache_want(struct cache *, const char *domain);
@@ -82,22 +82,26 @@ void cache_unpin(struct cache *, struct entry *);
 /* Puts a newly fetched policy (taken) in force, in memory and LMDB; term and next refresh run from
  * now; forgets the outcome and the failed id. */
 void cache_set_policy(struct cache *, struct entry *, struct policy *, const char *id);
-/* No policy: `outcome` is remembered for `ttl_s`. A policy in force is not touched: the caller
- * keeps it (RFC 8461 s3.1). */
+/* No policy: `outcome` is remembered for `ttl_s` (60-3600 s; 0: 300 s), and until then, at most
+ * 300 s, TXT need not be asked again. A policy in force is not touched (RFC 8461 s3.1), and then no
+ * outcome is set. */
 void cache_set_none(struct cache *, struct entry *, enum sts_error outcome, uint32_t ttl_s);
-/* Nothing known: 30 s, doubling to 300 s while it repeats. */
+/* Nothing known: 30 s, doubling to 300 s while it repeats. With a policy in force only the re-check
+ * is put off so. */
 void cache_set_unknown(struct cache *, struct entry *, enum sts_error outcome);
 /* TXT was asked and answered now with a good record; ask again after `ttl_s` (60-300 s bounds are
  * applied here). */
 void cache_set_checked(struct cache *, struct entry *, uint32_t ttl_s);
 /* A fetch begins: remembers the time. */
 void cache_note_fetch(struct cache *, struct entry *);
-/* It failed, for this id. With a policy in force the next refresh is put off by `retry_s`. */
+/* It failed, for this id. With a policy in force the next refresh is put off by `retry_s`. Kept for
+ * a day after the last fetch. */
 void cache_note_failure(struct cache *, struct entry *, const char *id, const struct fetch_result *,
                         uint32_t retry_s);
 /* The MX set (copied), kept for its TTL within 60-600 s. */
 void cache_set_mx(struct cache *, struct entry *, const struct mx_result *);
-/* Forgets everything of the domain, policy included, in memory and LMDB; a pinned entry stays empty. */
+/* Forgets everything of the domain, policy included, in memory and LMDB; a pinned entry stays
+ * empty. */
 void cache_forget(struct cache *, const char *domain);
 /* Forgets outcome, back-off and fetch memory, not the policy. */
 void cache_forget_outcome(struct cache *, struct entry *);
@@ -105,7 +109,7 @@ void cache_forget_outcome(struct cache *, struct entry *);
 void cache_note_asked(struct cache *, struct entry *);
 
 struct cache_stats {
-    uint64_t policies, others;             /* entries in memory */
+    uint64_t policies, others; /* entries in memory */
     uint64_t policy_bytes, other_bytes;
     uint64_t policy_evictions, other_evictions;
 };

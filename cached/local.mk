@@ -4,6 +4,7 @@ libcached_a_SOURCES = \
 	cached/address.c cached/address.h \
 	cached/cache.c cached/cache.h \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
+	cached/cache_mem.c cached/cache_mem.h \
 	cached/command.c cached/command.h \
 	cached/control.c cached/control.h \
 	cached/describe.c cached/describe.h \

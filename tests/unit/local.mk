@@ -24,7 +24,9 @@ UNIT_TESTS = \
 	tests/unit/common/test_buf \
 	tests/unit/cached/test_table \
 	tests/unit/cached/test_record \
-	tests/unit/cached/test_cache_lmdb
+	tests/unit/cached/test_cache_lmdb \
+	tests/unit/cached/test_cache_mem \
+	tests/unit/cached/test_cache
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -70,6 +72,11 @@ tests_unit_cached_test_record_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_lmdb_SOURCES = tests/unit/cached/test_cache_lmdb.c $(STORE_SAMPLES)
 tests_unit_cached_test_cache_lmdb_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_lmdb_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_cache_mem_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_cache_mem_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_cache_SOURCES = tests/unit/cached/test_cache.c $(STORE_SAMPLES)
+tests_unit_cached_test_cache_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_cache_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: answering ---------------------------------------------------------
 

@@ -1,0 +1,725 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cached/cache.h"
+#include "common/clock.h"
+#include "tests/unit/cached/store_samples.h"
+
+/* Two clocks that the tests turn: the machine was up for an hour at some time in 2026. */
+enum { BOOT_MS = 3600000, HOUR_S = 3600, DAY_S = 86400, MEMORY = 1 << 20 };
+#define WALL_S INT64_C(1790000000)
+#define DOMAIN "example.com"
+
+static int64_t boot_ms, wall_s;
+
+static void
+pass(int64_t seconds)
+{
+    boot_ms += seconds * 1000;
+    wall_s += seconds;
+    clock_fake(boot_ms, wall_s);
+}
+
+static void
+step_wall_clock(int64_t seconds)
+{
+    wall_s += seconds;
+    clock_fake(boot_ms, wall_s);
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    boot_ms = BOOT_MS;
+    wall_s = WALL_S;
+    pass(0);
+    sample_directory_make();
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    sample_directory_remove();
+    return 0;
+}
+
+static struct policy *
+make_policy(const char *mode, uint32_t max_age_s)
+{
+    struct policy *policy;
+    char body[200];
+    int len = snprintf(body, sizeof body, "version: STSv1\nmode: %s\nmx: *.%s\nmax_age: %u\n", mode,
+                       DOMAIN, max_age_s);
+
+    assert_int_equal(policy_parse(body, (size_t)len, &policy, NULL, 0), STS_OK);
+    return policy;
+}
+
+static void
+set_policy(struct cache *cache, const char *domain, uint32_t max_age_s)
+{
+    cache_set_policy(cache, cache_want(cache, domain), make_policy("enforce", max_age_s), "id1");
+}
+
+static bool
+has_policy(struct cache *cache, const char *domain)
+{
+    const struct entry *e = cache_get(cache, domain, true);
+
+    return e != NULL && e->policy != NULL;
+}
+
+static void
+reopen(struct store **store, struct cache **cache)
+{
+    cache_free(*cache);
+    store_close(*store);
+    *store = sample_open();
+    *cache = cache_new(*store, MEMORY, DAY_S * 1000);
+}
+
+static void
+close_all(struct store *store, struct cache *cache)
+{
+    cache_free(cache);
+    store_close(store);
+}
+
+static void
+open_all(struct store **store, struct cache **cache)
+{
+    *store = sample_open();
+    *cache = cache_new(*store, MEMORY, DAY_S * 1000);
+}
+
+/* --- terms --------------------------------------------------------------- */
+
+static void
+test_policy_lives_for_its_term(void **state)
+{
+    static const struct {
+        uint32_t max_age_s;
+        int64_t life_s;
+    } cases[] = {{604800, 604800}, {3600, 3600}, {60, 60}, {59, 60}, {0, 60}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int restart = 0; restart <= 1; restart++) {
+            struct store *store;
+            struct cache *cache;
+
+            open_all(&store, &cache);
+            set_policy(cache, DOMAIN, cases[i].max_age_s);
+            pass(cases[i].life_s - 1);
+            if (restart)
+                reopen(&store, &cache);
+            assert_true(has_policy(cache, DOMAIN));
+            pass(1);
+            if (restart)
+                reopen(&store, &cache);
+            assert_false(has_policy(cache, DOMAIN));
+            pass(-1); /* gone from LMDB too */
+            reopen(&store, &cache);
+            assert_null(cache_get(cache, DOMAIN, true));
+            close_all(store, cache);
+        }
+    }
+}
+
+static void
+test_expired_entry_keeps_what_else_it_knows(void **state)
+{
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e;
+
+    (void)state;
+    set_policy(cache, DOMAIN, 100);
+    cache_note_fetch(cache, cache_want(cache, DOMAIN));
+    pass(100);
+    e = cache_get(cache, DOMAIN, true);
+    assert_non_null(e);
+    assert_null(e->policy);
+    assert_non_null(e->fetches);
+    assert_string_equal(e->id, "");
+    pass(DAY_S - 101);
+    assert_non_null(cache_get(cache, DOMAIN, true)->fetches);
+    pass(1);
+    assert_null(cache_get(cache, DOMAIN, true)->fetches);
+    cache_free(cache);
+}
+
+static void
+test_restart_keeps_the_rest_of_the_term(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+    const struct entry *e;
+    int64_t refresh_ms;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, 7 * DAY_S);
+    refresh_ms = cache_get(cache, DOMAIN, false)->refresh_ms;
+    pass(2 * HOUR_S);
+    reopen(&store, &cache);
+    assert_null(cache_get(cache, DOMAIN, false));
+    e = cache_get(cache, DOMAIN, true);
+    assert_int_equal(e->expires_ms, BOOT_MS + INT64_C(7000) * DAY_S);
+    assert_int_equal(e->refresh_ms, refresh_ms / 1000 * 1000);
+    assert_int_equal(e->fetched_s, WALL_S);
+    assert_int_equal(e->source, SOURCE_LMDB);
+    assert_int_equal(e->checked_ms, 0);
+    assert_int_equal(e->recheck_ms, 0);
+    assert_string_equal(e->id, "id1");
+    assert_int_equal(policy_mode(e->policy), POLICY_MODE_ENFORCE);
+    boot_ms = 5000; /* the machine was started anew: another boot clock */
+    pass(HOUR_S);
+    reopen(&store, &cache);
+    e = cache_get(cache, DOMAIN, true);
+    assert_int_equal(e->expires_ms - boot_ms, INT64_C(1000) * (7 * DAY_S - 3 * HOUR_S));
+    close_all(store, cache);
+}
+
+static void
+test_refresh_is_spread(void **state)
+{
+    static const struct {
+        uint32_t max_age_s;
+        int64_t interval_s, from_s, to_s;
+    } cases[] = {
+        {604800, DAY_S, DAY_S / 2, DAY_S / 10 * 9},
+        {3600, DAY_S, 1800, 3240},
+        {604800, 7200, 3600, 6480},
+        {400, DAY_S, 300, 360},
+        {60, DAY_S, 300, 300},
+        {0, DAY_S, 300, 300},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct cache *cache = cache_new(NULL, MEMORY, cases[i].interval_s * 1000);
+        int64_t least = INT64_MAX, most = 0;
+
+        for (int n = 0; n < 200; n++) {
+            int64_t after_s;
+
+            set_policy(cache, DOMAIN, cases[i].max_age_s);
+            after_s = (cache_get(cache, DOMAIN, false)->refresh_ms - boot_ms) / 1000;
+            least = after_s < least ? after_s : least;
+            most = after_s > most ? after_s : most;
+        }
+        assert_in_range(least, cases[i].from_s, cases[i].to_s);
+        assert_in_range(most, cases[i].from_s, cases[i].to_s);
+        if (cases[i].to_s - cases[i].from_s > 1000)
+            assert_true(most - least > (cases[i].to_s - cases[i].from_s) / 2);
+        cache_free(cache);
+    }
+}
+
+/* --- clocks -------------------------------------------------------------- */
+
+static void
+test_clock_steps_leave_memory_alone(void **state)
+{
+    static const int64_t steps[] = {DAY_S, -DAY_S, 400 * DAY_S, -400 * DAY_S};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+
+        set_policy(cache, DOMAIN, HOUR_S);
+        step_wall_clock(steps[i]);
+        pass(HOUR_S - 1);
+        assert_true(has_policy(cache, DOMAIN));
+        pass(1);
+        assert_false(has_policy(cache, DOMAIN));
+        cache_free(cache);
+    }
+}
+
+/* The clock was a day ahead at the fetch, and is right now. */
+static void
+test_fetch_in_the_future_counts_as_now_once(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, HOUR_S);
+    step_wall_clock(-DAY_S);
+    reopen(&store, &cache);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + HOUR_S * 1000);
+    for (int i = 0; i < 5; i++) { /* a restart is no new fetch */
+        pass(HOUR_S / 6);
+        reopen(&store, &cache);
+        assert_true(has_policy(cache, DOMAIN));
+    }
+    pass(HOUR_S / 6);
+    reopen(&store, &cache);
+    assert_false(has_policy(cache, DOMAIN));
+    close_all(store, cache);
+}
+
+static void
+test_small_step_back_does_not_lengthen(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, HOUR_S);
+    step_wall_clock(-50);
+    reopen(&store, &cache);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + HOUR_S * 1000);
+    close_all(store, cache);
+}
+
+/* The clock was years behind at the fetch; it was set; the next writing tells the right times. */
+static void
+test_writing_corrects_the_time_of_fetch(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    wall_s = 1000;
+    pass(0);
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, DAY_S);
+    wall_s = WALL_S;
+    pass(HOUR_S);
+    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
+    reopen(&store, &cache);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->fetched_s, WALL_S);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms,
+                     boot_ms + INT64_C(1000) * (DAY_S - HOUR_S));
+    close_all(store, cache);
+}
+
+/* --- outcomes ------------------------------------------------------------ */
+
+static void
+test_no_policy_is_remembered_within_bounds(void **state)
+{
+    static const struct {
+        uint32_t ttl_s;
+        int64_t kept_s, recheck_s;
+    } cases[] = {{0, 300, 300},   {1, 60, 60},       {60, 60, 60},           {200, 200, 200},
+                 {301, 301, 300}, {3600, 3600, 300}, {UINT32_MAX, 3600, 300}};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct entry *e = cache_want(cache, DOMAIN);
+
+        cache_set_none(cache, e, STS_NO_RECORD, cases[i].ttl_s);
+        assert_int_equal(e->outcome, STS_NO_RECORD);
+        assert_false(e->outcome_unknown);
+        assert_int_equal(e->outcome_until_ms - boot_ms, cases[i].kept_s * 1000);
+        assert_int_equal(e->recheck_ms - boot_ms, cases[i].recheck_s * 1000);
+        assert_int_equal(e->checked_ms, boot_ms);
+    }
+    cache_free(cache);
+}
+
+static void
+test_unknown_backs_off(void **state)
+{
+    static const int64_t waits_s[] = {30, 60, 120, 240, 300, 300};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof waits_s / sizeof waits_s[0]; i++) {
+        cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
+        assert_int_equal(e->outcome, STS_DNS_TIMEOUT);
+        assert_true(e->outcome_unknown);
+        assert_int_equal(e->outcome_until_ms - boot_ms, waits_s[i] * 1000);
+    }
+    cache_set_none(cache, e, STS_NO_RECORD, 60);
+    cache_set_unknown(cache, e, STS_DNS_SERVFAIL);
+    assert_int_equal(e->outcome_until_ms - boot_ms, 30000);
+    cache_set_checked(cache, e, 60);
+    assert_int_equal(e->outcome, STS_OK);
+    assert_int_equal(e->backoff_s, 0);
+    cache_free(cache);
+}
+
+static void
+test_good_record_keeps_a_fetch_failure(void **state)
+{
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    cache_set_none(cache, e, STS_HTTP_STATUS, 300);
+    cache_set_checked(cache, e, 100);
+    assert_int_equal(e->outcome, STS_HTTP_STATUS);
+    cache_set_none(cache, e, STS_BAD_RECORD, 300);
+    cache_set_checked(cache, e, 100);
+    assert_int_equal(e->outcome, STS_OK);
+    cache_free(cache);
+}
+
+static void
+test_recheck_within_bounds(void **state)
+{
+    static const struct {
+        uint32_t ttl_s;
+        int64_t wait_s;
+    } cases[] = {{0, 60}, {60, 60}, {61, 61}, {299, 299}, {86400, 300}, {UINT32_MAX, 300}};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cache_set_checked(cache, e, cases[i].ttl_s);
+        assert_int_equal(e->recheck_ms - boot_ms, cases[i].wait_s * 1000);
+        assert_int_equal(e->checked_ms, boot_ms);
+    }
+    cache_free(cache);
+}
+
+static void
+test_policy_in_force_is_not_weakened(void **state)
+{
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e;
+
+    (void)state;
+    set_policy(cache, DOMAIN, HOUR_S);
+    e = cache_get(cache, DOMAIN, false);
+    cache_set_none(cache, e, STS_NO_RECORD, 600);
+    assert_int_equal(e->recheck_ms - boot_ms, 300000);
+    cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
+    assert_int_equal(e->recheck_ms - boot_ms, 30000);
+    assert_int_equal(e->outcome, STS_OK);
+    assert_false(e->outcome_unknown);
+    assert_non_null(e->policy);
+    assert_int_equal(e->expires_ms - boot_ms, HOUR_S * 1000);
+    cache_free(cache);
+}
+
+static void
+test_new_policy_forgets_the_outcome(void **state)
+{
+    const struct fetch_result failure = {.error = STS_HTTP_STATUS, .http_status = 503};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    cache_note_fetch(cache, e);
+    cache_note_failure(cache, e, "bad", &failure, 300);
+    cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
+    set_policy(cache, DOMAIN, HOUR_S);
+    assert_int_equal(e->outcome, STS_OK);
+    assert_false(e->outcome_unknown);
+    assert_string_equal(e->id, "id1");
+    assert_string_equal(e->fetches->failed_id, "");
+    assert_int_equal(e->fetches->error, STS_OK);
+    assert_int_equal(e->fetches->tried_ms[0], boot_ms); /* the rate limit counts it all the same */
+    cache_free(cache);
+}
+
+/* --- fetches and hosts --------------------------------------------------- */
+
+static void
+test_fetches_are_remembered(void **state)
+{
+    struct fetch_result failure = {.error = STS_HTTP_STATUS, .http_status = 503};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    snprintf(failure.detail, sizeof failure.detail, "HTTP status 503");
+    for (int i = 0; i < 4; i++) {
+        pass(10);
+        cache_note_fetch(cache, e);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(e->fetches->tried_ms[i], boot_ms - i * 10000);
+    cache_note_failure(cache, e, "newid", &failure, 300);
+    assert_string_equal(e->fetches->failed_id, "newid");
+    assert_string_equal(e->fetches->detail, "HTTP status 503");
+    assert_int_equal(e->fetches->http_status, 503);
+    assert_int_equal(e->fetches->error, STS_HTTP_STATUS);
+    assert_string_equal(e->id, "newid");
+    cache_free(cache);
+}
+
+static void
+test_failed_refresh_is_put_off(void **state)
+{
+    const struct fetch_result failure = {.error = STS_TIMEOUT};
+    struct store *store;
+    struct cache *cache;
+    struct entry *e;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, 7 * DAY_S);
+    pass(DAY_S);
+    e = cache_get(cache, DOMAIN, true);
+    cache_note_failure(cache, e, "id2", &failure, 600);
+    assert_int_equal(e->refresh_ms, boot_ms + 600000);
+    assert_string_equal(e->id, "id1");
+    reopen(&store, &cache);
+    e = cache_get(cache, DOMAIN, true);
+    assert_int_equal(e->refresh_ms, boot_ms + 600000);
+    assert_int_equal(e->expires_ms, boot_ms + INT64_C(6000) * DAY_S);
+    close_all(store, cache);
+}
+
+static void
+test_mx_sets(void **state)
+{
+    static const struct {
+        uint32_t ttl_s;
+        int64_t kept_s;
+    } cases[] = {{0, 60}, {300, 300}, {86400, 600}};
+    static const char *const hosts[] = {"mx1.example.com", "b.example.net"};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+    uint32_t bytes = e->bytes;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mx_result result = {.ttl_s = cases[i].ttl_s, .hosts = hosts, .count = 2};
+
+        cache_set_mx(cache, e, &result);
+        assert_int_equal(e->mx->until_ms - boot_ms, cases[i].kept_s * 1000);
+    }
+    assert_int_equal(e->mx->count, 2);
+    assert_string_equal(e->mx->names, hosts[0]);
+    assert_string_equal(e->mx->names + strlen(hosts[0]) + 1, hosts[1]);
+    assert_true(e->bytes > bytes + e->mx->size);
+    cache_set_mx(cache, e, &(struct mx_result){.error = STS_NULL_MX, .ttl_s = 100});
+    assert_int_equal(e->mx->error, STS_NULL_MX);
+    assert_int_equal(e->mx->count, 0);
+    cache_free(cache);
+}
+
+/* --- the store ----------------------------------------------------------- */
+
+static bool
+note_record(const struct record *record, void *arg)
+{
+    *(struct record *)arg = *record;
+    ((struct record *)arg)->body = (struct span){0};
+    return true;
+}
+
+static struct record
+stored(struct store *store)
+{
+    struct record record = {0};
+
+    store_walk(store, NULL, note_record, &record);
+    return record;
+}
+
+static void
+test_seq_rises_with_each_policy(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+    uint64_t first, second;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, DAY_S);
+    first = stored(store).seq;
+    assert_true(first == (uint64_t)WALL_S * 1000000);
+    set_policy(cache, DOMAIN, DAY_S);
+    second = stored(store).seq;
+    assert_true(second > first);
+    step_wall_clock(-HOUR_S);
+    set_policy(cache, DOMAIN, DAY_S);
+    assert_true(stored(store).seq > second);
+    second = stored(store).seq;
+    pass(DAY_S - 1);
+    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
+    assert_true(stored(store).seq == second);
+    close_all(store, cache);
+}
+
+static void
+test_day_of_question_is_written_once_a_day(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+    struct store_stats before, after;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, 7 * DAY_S);
+    assert_int_equal(stored(store).asked_day, WALL_S / DAY_S);
+    store_stats(store, &before);
+    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
+    store_flush(store);
+    store_stats(store, &after);
+    assert_int_equal(after.written, before.written);
+    pass(DAY_S);
+    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
+    assert_int_equal(stored(store).asked_day, WALL_S / DAY_S + 1);
+    close_all(store, cache);
+}
+
+static void
+test_unusable_stored_body_is_deleted(void **state)
+{
+    struct record record = sample_record(1, 1); /* its body has no max_age: no policy */
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    record.body = (struct span){"mode: none\n", 11};
+    record.fetched_s = WALL_S;
+    store_put(store, &record);
+    assert_null(cache_get(cache, record.domain, true));
+    assert_string_equal(stored(store).domain, "");
+    close_all(store, cache);
+}
+
+static void
+test_forget(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+    struct entry *e;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, DAY_S);
+    cache_forget(cache, DOMAIN);
+    assert_null(cache_get(cache, DOMAIN, true));
+    set_policy(cache, DOMAIN, DAY_S);
+    e = cache_get(cache, DOMAIN, false);
+    cache_note_fetch(cache, e);
+    cache_pin(e);
+    cache_forget(cache, DOMAIN);
+    assert_ptr_equal(cache_get(cache, DOMAIN, true), e);
+    assert_null(e->policy);
+    assert_null(e->fetches);
+    assert_string_equal(e->id, "");
+    cache_unpin(cache, e);
+    reopen(&store, &cache);
+    assert_null(cache_get(cache, DOMAIN, true));
+    set_policy(cache, DOMAIN, DAY_S);
+    reopen(&store, &cache);
+    cache_forget(cache, DOMAIN); /* in LMDB only */
+    assert_null(cache_get(cache, DOMAIN, true));
+    cache_forget(cache, "never.seen");
+    close_all(store, cache);
+}
+
+static void
+test_forget_outcome_keeps_the_policy(void **state)
+{
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e;
+
+    (void)state;
+    set_policy(cache, DOMAIN, DAY_S);
+    e = cache_get(cache, DOMAIN, false);
+    cache_note_fetch(cache, e);
+    cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
+    cache_forget_outcome(cache, e);
+    assert_non_null(e->policy);
+    assert_null(e->fetches);
+    assert_int_equal(e->backoff_s, 0);
+    cache_free(cache);
+}
+
+/* --- memory -------------------------------------------------------------- */
+
+static void
+test_evicted_policy_comes_back(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+    struct cache_stats stats;
+    char domain[SAMPLE_DOMAIN_SIZE];
+
+    (void)state;
+    open_all(&store, &cache);
+    for (int n = 0; n < 3000; n++) {
+        sample_domain(n, domain);
+        set_policy(cache, domain, DAY_S);
+    }
+    cache_stats(cache, &stats);
+    assert_true(stats.policy_evictions > 0);
+    assert_int_equal(stats.policies + stats.policy_evictions, 3000);
+    assert_true(stats.policy_bytes <= MEMORY / 2);
+    sample_domain(0, domain);
+    assert_null(cache_get(cache, domain, false));
+    assert_true(has_policy(cache, domain));
+    close_all(store, cache);
+}
+
+static void
+test_failed_look_in_the_store_is_not_repeated(void **state)
+{
+    struct record record = sample_record(1, 1);
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    cache_want(cache, record.domain);
+    record.fetched_s = WALL_S;
+    record.refresh_s = WALL_S + HOUR_S;
+    record.body = (struct span){"version: STSv1\nmode: none\nmax_age: 86400\n", 41};
+    store_put(store, &record); /* behind the back of the cache: nobody else does */
+    assert_false(has_policy(cache, record.domain));
+    reopen(&store, &cache);
+    assert_true(has_policy(cache, record.domain));
+    close_all(store, cache);
+}
+
+#define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_DIRECTORY(test_policy_lives_for_its_term),
+        IN_DIRECTORY(test_expired_entry_keeps_what_else_it_knows),
+        IN_DIRECTORY(test_restart_keeps_the_rest_of_the_term),
+        IN_DIRECTORY(test_refresh_is_spread),
+        IN_DIRECTORY(test_clock_steps_leave_memory_alone),
+        IN_DIRECTORY(test_fetch_in_the_future_counts_as_now_once),
+        IN_DIRECTORY(test_small_step_back_does_not_lengthen),
+        IN_DIRECTORY(test_writing_corrects_the_time_of_fetch),
+        IN_DIRECTORY(test_no_policy_is_remembered_within_bounds),
+        IN_DIRECTORY(test_unknown_backs_off),
+        IN_DIRECTORY(test_good_record_keeps_a_fetch_failure),
+        IN_DIRECTORY(test_recheck_within_bounds),
+        IN_DIRECTORY(test_policy_in_force_is_not_weakened),
+        IN_DIRECTORY(test_new_policy_forgets_the_outcome),
+        IN_DIRECTORY(test_fetches_are_remembered),
+        IN_DIRECTORY(test_failed_refresh_is_put_off),
+        IN_DIRECTORY(test_mx_sets),
+        IN_DIRECTORY(test_seq_rises_with_each_policy),
+        IN_DIRECTORY(test_day_of_question_is_written_once_a_day),
+        IN_DIRECTORY(test_unusable_stored_body_is_deleted),
+        IN_DIRECTORY(test_forget),
+        IN_DIRECTORY(test_forget_outcome_keeps_the_policy),
+        IN_DIRECTORY(test_evicted_policy_comes_back),
+        IN_DIRECTORY(test_failed_look_in_the_store_is_not_repeated),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
