@@ -44,7 +44,7 @@ take_status_line(struct fetch_reply *reply, struct span line)
         return refuse(reply, STS_HTTP_STATUS, "no HTTP status line");
     reply->status = (int)status;
     reply->in_head = true;
-    reply->has_type = reply->is_encoded = false;
+    reply->has_type = reply->is_encoded = reply->is_chunked = false;
     reply->type_is_plain = true;
     return true;
 }
@@ -105,7 +105,8 @@ take_field(struct fetch_reply *reply, struct span line)
     } else if (span_equal_nocase(name, "content-encoding")) {
         reply->is_encoded |= value.len && !span_equal_nocase(value, "identity");
     } else if (span_equal_nocase(name, "transfer-encoding")) {
-        reply->is_encoded |= !span_equal_nocase(value, "chunked");
+        reply->is_chunked = span_equal_nocase(value, "chunked");
+        reply->is_encoded |= !reply->is_chunked;
     }
 }
 

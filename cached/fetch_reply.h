@@ -20,6 +20,7 @@ struct fetch_reply {
     bool head_done; /* the final reply's head came and is good */
     size_t head_bytes;
     bool in_head, has_type, type_is_plain, is_encoded;
+    bool is_chunked;
 };
 
 void fetch_reply_init(struct fetch_reply *);

@@ -80,23 +80,37 @@ list_names(X509 *certificate, char *names, size_t size)
 static int
 verify(X509_STORE_CTX *context, void *arg)
 {
-    struct tls_verdict *verdict = arg;
+    struct tls_peer *peer = arg;
     int good = X509_verify_cert(context);
     X509 *certificate = X509_STORE_CTX_get0_cert(context);
 
     if (good == 1)
         return 1;
-    verdict->code = X509_STORE_CTX_get_error(context);
-    if (verdict->code == X509_V_OK)
-        verdict->code = X509_V_ERR_UNSPECIFIED;
+    peer->verdict = X509_STORE_CTX_get_error(context);
+    if (peer->verdict == X509_V_OK)
+        peer->verdict = X509_V_ERR_UNSPECIFIED;
     if (certificate != NULL)
-        list_names(certificate, verdict->names, sizeof(verdict->names));
+        list_names(certificate, peer->names, sizeof(peer->names));
     return 0;
+}
+
+/* Sees the records as they come, because curl takes a body that ends with the connection for whole
+ * even when somebody on the path cut it, and keeps to itself how TLS ended. */
+static void
+on_message(int is_written, int version, int type, const void *bytes, size_t len, SSL *ssl,
+           void *arg)
+{
+    const unsigned char *alert = bytes; /* level, description */
+    struct tls_peer *peer = arg;
+
+    (void)version, (void)ssl;
+    if (!is_written && type == SSL3_RT_ALERT && len == 2 && alert[1] == SSL3_AD_CLOSE_NOTIFY)
+        peer->sent_close_notify = true;
 }
 
 bool
 fetch_tls_prepare(const struct fetch_tls *tls, void *ssl_ctx, const char *host,
-                  struct tls_verdict *verdict)
+                  struct tls_peer *peer)
 {
     SSL_CTX *context = ssl_ctx;
     X509_VERIFY_PARAM *rules = SSL_CTX_get0_param(context);
@@ -108,21 +122,20 @@ fetch_tls_prepare(const struct fetch_tls *tls, void *ssl_ctx, const char *host,
         return false;
     SSL_CTX_set1_cert_store(context, tls->store);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_cert_verify_callback(context, verify, verdict);
-    /* curl sets this option, and would take a body that ends with the connection for whole even
-     * when somebody on the path cut it: only a close_notify is an end. */
-    SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_cert_verify_callback(context, verify, peer);
+    SSL_CTX_set_msg_callback(context, on_message);
+    SSL_CTX_set_msg_callback_arg(context, peer);
     return true;
 }
 
 enum sts_error
-fetch_tls_judge(const struct tls_verdict *verdict, char *detail, size_t size)
+fetch_tls_judge(const struct tls_peer *peer, char *detail, size_t size)
 {
-    snprintf(detail, size, "%s", X509_verify_cert_error_string(verdict->code));
-    switch (verdict->code) {
+    snprintf(detail, size, "%s", X509_verify_cert_error_string(peer->verdict));
+    switch (peer->verdict) {
     case X509_V_ERR_HOSTNAME_MISMATCH:
         snprintf(detail, size, "certificate is for %s",
-                 verdict->names[0] ? verdict->names : "no DNS name");
+                 peer->names[0] ? peer->names : "no DNS name");
         return STS_TLS_NAME;
     case X509_V_ERR_CERT_HAS_EXPIRED:
         return STS_TLS_EXPIRED;

@@ -11,10 +11,11 @@
 
 struct fetch_tls;
 
-/* What the verification of one connection said; a member of the transfer. */
-struct tls_verdict {
-    int code;        /* X509_V_*; 0: good, or not come to it */
-    char names[100]; /* after a failure: the DNS-IDs of the certificate, cut to fit */
+/* What we learn of one connection's peer; a member of the transfer. */
+struct tls_peer {
+    int verdict;            /* X509_V_*; 0: good, or not come to it */
+    char names[100];        /* after a failure: the DNS-IDs of the certificate, cut to fit */
+    bool sent_close_notify; /* so what came before is whole: a TCP end can be forged */
 };
 
 /* Reads the CA file (NULL: the system's bundle), all at once: later connections share it, because
@@ -23,11 +24,11 @@ MUST_CHECK struct fetch_tls *fetch_tls_new(const char *ca_file, char *why, size_
 void fetch_tls_free(struct fetch_tls *);
 
 /* Lays our rules on one connection's SSL_CTX (handed over by curl's hook as void *), for `host`.
- * `verdict` is written during the handshake. False: must not connect. */
+ * `peer` is written while it lives. False: must not connect. */
 MUST_CHECK bool fetch_tls_prepare(const struct fetch_tls *, void *ssl_ctx, const char *host,
-                                  struct tls_verdict *verdict);
+                                  struct tls_peer *peer);
 
 /* Puts a failed verdict in our words. */
-enum sts_error fetch_tls_judge(const struct tls_verdict *, char *detail, size_t size);
+enum sts_error fetch_tls_judge(const struct tls_peer *, char *detail, size_t size);
 
 #endif

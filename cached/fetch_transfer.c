@@ -25,7 +25,7 @@ struct fetch_transfer {
     char address[INET6_ADDRSTRLEN];
     struct curl_slist *connect_to;
     struct fetch_reply reply;
-    struct tls_verdict verdict;
+    struct tls_peer peer;
     bool is_blocked; /* by us, at connect */
     char curl_text[CURL_ERROR_SIZE];
     fetch_transfer_done_fn *done;
@@ -54,8 +54,8 @@ on_ssl_context(CURL *easy, void *ssl_ctx, void *arg)
     struct fetch_transfer *t = arg;
 
     (void)easy;
-    return fetch_tls_prepare(t->rules->tls, ssl_ctx, t->host, &t->verdict) ? CURLE_OK
-                                                                           : CURLE_SSL_CERTPROBLEM;
+    return fetch_tls_prepare(t->rules->tls, ssl_ctx, t->host, &t->peer) ? CURLE_OK
+                                                                        : CURLE_SSL_CERTPROBLEM;
 }
 
 static size_t
@@ -87,6 +87,17 @@ had_tls(const struct fetch_transfer *t)
     return us > 0;
 }
 
+/* curl has checked a length and chunks; a body that only ends with the connection wants a
+ * close_notify, else a cut one would pass. */
+static bool
+is_whole(const struct fetch_transfer *t)
+{
+    curl_off_t length = -1;
+
+    curl_easy_getinfo(t->item.easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    return length >= 0 || t->reply.is_chunked || t->peer.sent_close_notify;
+}
+
 static void
 describe_refusal(struct fetch_transfer *t, char *detail, size_t size)
 {
@@ -108,7 +119,10 @@ judge_code(struct fetch_transfer *t, CURLcode code, char *detail, size_t size)
              t->curl_text[0] ? t->curl_text : curl_easy_strerror(code));
     switch (code) {
     case CURLE_OK:
-        return t->reply.head_done ? STS_OK : STS_TRUNCATED;
+        if (t->reply.head_done && is_whole(t))
+            return STS_OK;
+        snprintf(detail, size, "the connection was cut");
+        return STS_TRUNCATED;
     case CURLE_COULDNT_CONNECT:
         if (t->is_blocked) {
             snprintf(detail, size, "%s is not a public address", t->address);
@@ -144,8 +158,8 @@ judge(struct fetch_transfer *t, CURLcode code, struct fetch_result *result)
     if (t->reply.error != STS_OK) {
         result->error = t->reply.error;
         snprintf(result->detail, size, "%s", t->reply.detail);
-    } else if (t->verdict.code != 0) {
-        result->error = fetch_tls_judge(&t->verdict, result->detail, size);
+    } else if (t->peer.verdict != 0) {
+        result->error = fetch_tls_judge(&t->peer, result->detail, size);
     } else {
         result->error = judge_code(t, code, result->detail, size);
     }
