@@ -91,6 +91,10 @@ R$={StsExempt}		$: $(macro {rcpt_addr} $)
 SLocal_tls_server
 R$*			$: $1 $| $>"STS_exempt" $1
 R$* $| $*		$: $1
+dnl Here a host that is not listed is left for the next MX; at RCPT the message would wait.
+R$*			$: $1 $| $>"STS_mx" $1
+R$* $| $#$*		$#$2
+R$* $| $*		$: $1
 
 SLocal_tls_rcpt
 R$*			$: $1 $| $>"STS_exempt" $1
