@@ -1,0 +1,90 @@
+"""daemons - sts-cached, sts-milter and stsctl of the build under test, on their default paths."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+
+from lab.process import Process
+
+QUERY_SOCKET = "/run/sts-cached/query.sock"
+CONTROL_SOCKET = "/run/sts-cached/control.sock"
+MILTER_SOCKET = "/run/sts-milter/milter.sock"
+STATE = "/var/lib/sts-cached"
+
+# The only settings that differ from the defaults: the policy host is on a loopback address, and the
+# milter waits long enough for a first fetch by a slow sanitized build on a busy machine.
+CACHED_CONFIG = """\
+user = "sts-cached"
+fetch { allow-address = { "127.0.0.0/8" } }
+"""
+MILTER_CONFIG = """\
+user = "sts-milter"
+wait = "4s"
+processes = 2
+"""
+
+
+def accepts(path):
+    """True when something listens on the unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+            return True
+        except OSError:
+            return False
+
+
+def prepare_directories():
+    for path, owner in (("/run/sts-cached", "sts-cached"), (STATE, "sts-cached"), ("/run/sts-milter", "sts-milter")):
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+        subprocess.run(["chown", f"{owner}:{owner}", path], check=True)
+        os.chmod(path, 0o755)
+
+
+class Daemons:
+    def __init__(self, build, directory, logs):
+        build, directory = pathlib.Path(build), pathlib.Path(directory)
+        directory.mkdir(parents=True)
+        prepare_directories()
+        cached_conf, milter_conf = directory / "sts-cached.conf", directory / "sts-milter.conf"
+        cached_conf.write_text(CACHED_CONFIG)
+        milter_conf.write_text(MILTER_CONFIG)
+        self.stsctl_program = build / "stsctl"
+        env = sanitizer_environment(logs)
+        self.cached = Process("sts-cached", [build / "sts-cached", "-f", "-c", cached_conf], logs,
+                              lambda: accepts(QUERY_SOCKET) and accepts(CONTROL_SOCKET), env)
+        self.milter = Process("sts-milter", [build / "sts-milter", "-f", "-c", milter_conf], logs,
+                              lambda: accepts(MILTER_SOCKET), env)
+
+    def start(self):
+        self.cached.start()
+        self.milter.start()
+        return self
+
+    def stop(self):
+        """Both must end well on SIGTERM. Returns the exit statuses of those that ran."""
+        return {daemon.name: daemon.stop(signal.SIGTERM) for daemon in (self.milter, self.cached)
+                if daemon.is_running()}
+
+    def stsctl(self, *words):
+        """Runs stsctl and returns its CompletedProcess."""
+        return subprocess.run([self.stsctl_program, *words], capture_output=True, text=True, check=False, timeout=60)
+
+    def query(self, domain):
+        """The verdict on `domain`, as stsctl prints it with --json."""
+        return json.loads(self.stsctl("query", "--json", domain).stdout)
+
+    def verdict(self, domain):
+        """Verdict and reason."""
+        answer = self.query(domain)
+        return answer["verdict"], answer["reason"]
+
+
+def sanitizer_environment(logs):
+    """Reports of a sanitized build end the program and are kept as files that contrib/check looks for."""
+    reports = pathlib.Path(logs) / "sanitizer"
+    options = f"halt_on_error=1:abort_on_error=1:log_path={reports}:print_stacktrace=1"
+    return {**os.environ, "ASAN_OPTIONS": options, "UBSAN_OPTIONS": options}

@@ -1,0 +1,112 @@
+"""sendmail - Debian's Sendmail, run in the foreground with a configuration made from a .mc file.
+
+The product's own contrib/sendmail is used as it stands; what must differ between two instances (address,
+queue) is given by -O on the command line, and a site's own settings by m4's -D.
+"""
+
+import dataclasses
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+
+from lab import namespace
+from lab.process import Process, wait_until
+
+CF = pathlib.Path("/usr/share/sendmail/cf")
+
+
+@dataclasses.dataclass
+class Delivery:
+    """One attempt to deliver to one recipient, as Sendmail logged it."""
+
+    recipient: str
+    dsn: str
+    stat: str
+    pid: str = ""
+    relay: str = ""
+
+    @property
+    def sent(self):
+        return self.stat.startswith("Sent")
+
+    @property
+    def deferred(self):
+        return self.stat.startswith("Deferred") or self.dsn.startswith("4.")
+
+
+def install_cf(programs, features):
+    """Puts the cf files where Debian has them, and the product's features beside the stock ones."""
+    shutil.copytree(programs.sendmail_cf, CF.parent, dirs_exist_ok=True, symlinks=True)
+    for file in features:
+        shutil.copy(file, CF / "feature")
+
+
+def greets(address):
+    try:
+        with socket.create_connection((address, 25), 1) as connection:
+            return connection.recv(3) == b"220"
+    except OSError:
+        return False
+
+
+class Sendmail:
+    """One instance: its own address and queue. `defines` become m4's -D options."""
+
+    def __init__(self, name, mc_file, lab, address=namespace.MTA_ADDRESS, defines=None):
+        self.address, self.syslog, self.programs = address, lab.syslog, lab.programs
+        self.queue = pathlib.Path("/var/spool") / f"mqueue-{name}"
+        self.queue.mkdir(mode=0o700)
+        pathlib.Path("/var/lib/sendmail").mkdir(exist_ok=True)
+        self.cf = pathlib.Path("/etc/mail") / f"{name}.cf"
+        self.cf.write_text(self._make_cf(mc_file, defines or {}))
+        options = [f"DaemonPortOptions=Addr={address}, Port=25", f"QueueDirectory={self.queue}",
+                   f"PidFile=/run/{name}.pid", "LogLevel=14", "RefuseLA=0", "QueueLA=0"]
+        self.command = [self.programs.sendmail, "-C", self.cf, *(f"-O{option}" for option in options)]
+        self.process = Process(name, [*self.command, "-bD", "-odb"], lab.logs,
+                               lambda: greets(address), self.programs.environment())
+
+    def _make_cf(self, mc_file, defines):
+        pathlib.Path("/etc/mail/local-host-names").touch()
+        definitions = [f"-D{key}={value}" for key, value in {"_CF_DIR_": f"{CF}/", **defines}.items()]
+        made = subprocess.run(["m4", *definitions, CF / "m4/cf.m4", mc_file], capture_output=True, text=True, check=True)
+        assert not made.stderr, made.stderr
+        return made.stdout
+
+    def start(self):
+        self.process.start()
+        return self
+
+    def stop(self):
+        self.process.stop()
+
+    def run_queue(self, *queue_ids):
+        """Tries these waiting messages again in one queue run, which may end later."""
+        subprocess.run([*self.command, *(f"-qI{one}" for one in queue_ids)], env=self.programs.environment(), cwd="/", timeout=90,
+                       stdin=subprocess.DEVNULL, capture_output=True, check=True)
+
+    def is_waiting(self, queue_id):
+        return (self.queue / f"qf{queue_id}").exists()
+
+    def deliveries(self, queue_id):
+        """All attempts for the message so far."""
+        pattern = rf"\[(\d+)\]: {queue_id}: to=(\S+), .*?(?:relay=(\S+).*?)?dsn=([\d.]+), .*?stat=(.*)"
+        return [Delivery(rcpt.strip("<>"), dsn, stat, pid, relay or "")
+                for pid, rcpts, relay, dsn, stat in (found.groups() for found in self.syslog.find(pattern))
+                for rcpt in rcpts.split(",")]
+
+    def wait_for_delivery(self, queue_id, recipient, attempt=1, seconds=60):
+        """Waits for the attempt (1 is the first) to deliver the message to the recipient."""
+        def found():
+            mine = [one for one in self.deliveries(queue_id) if one.recipient.lower() == recipient.lower()]
+            return mine[attempt - 1] if len(mine) >= attempt else None
+        return wait_until(found, lambda: f"no attempt {attempt} for {recipient}:\n" + self.log_of(queue_id), seconds)
+
+    def verify(self, delivery):
+        """What Sendmail logged of the MX's certificate in that attempt: OK, FAIL, ...; empty without TLS."""
+        found = self.syslog.find(rf"\[{delivery.pid}\]: STARTTLS=client, relay=.*?, verify=(\w+)")
+        return found[-1].group(1) if found else ""
+
+    def log_of(self, queue_id):
+        return "\n".join(match.string for match in self.syslog.find(re.escape(queue_id)))
