@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	tests/unit/common/test_sockspec \
 	tests/unit/common/test_buf \
 	tests/unit/cached/test_fetch \
+	tests/unit/cached/test_fetch_limits \
 	tests/unit/cached/test_table \
 	tests/unit/cached/test_record \
 	tests/unit/cached/test_cache_lmdb \
@@ -63,11 +64,14 @@ tests_unit_common_test_sockspec_LDADD = $(UNIT_LIBS_COMMON)
 # --- cached: DNS ---------------------------------------------------------------
 
 # --- cached: fetching ----------------------------------------------------------
-FAKE_TLS = tests/fake/test_certs.c tests/fake/test_certs.h tests/fake/tls_server.c \
-	tests/fake/tls_server.h
-tests_unit_cached_test_fetch_SOURCES = tests/unit/cached/test_fetch.c $(FAKE_TLS)
+FETCH_LAB = tests/fake/fetch_lab.c tests/fake/fetch_lab.h tests/fake/test_certs.c \
+	tests/fake/test_certs.h tests/fake/tls_server.c tests/fake/tls_server.h
+tests_unit_cached_test_fetch_SOURCES = tests/unit/cached/test_fetch.c $(FETCH_LAB)
 tests_unit_cached_test_fetch_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_fetch_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_fetch_limits_SOURCES = tests/unit/cached/test_fetch_limits.c $(FETCH_LAB)
+tests_unit_cached_test_fetch_limits_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_fetch_limits_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: store and cache ---------------------------------------------------
 STORE_SAMPLES = tests/unit/cached/store_samples.c tests/unit/cached/store_samples.h
