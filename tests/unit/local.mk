@@ -24,6 +24,8 @@ UNIT_TESTS = \
 	tests/unit/common/test_buf \
 	tests/unit/cached/test_fetch \
 	tests/unit/cached/test_fetch_limits \
+	tests/unit/cached/test_fetch_line \
+	tests/unit/cached/test_source \
 	tests/unit/cached/test_table \
 	tests/unit/cached/test_record \
 	tests/unit/cached/test_cache_lmdb \
@@ -72,6 +74,12 @@ tests_unit_cached_test_fetch_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_fetch_limits_SOURCES = tests/unit/cached/test_fetch_limits.c $(FETCH_LAB)
 tests_unit_cached_test_fetch_limits_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_fetch_limits_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_fetch_line_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_fetch_line_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_source_SOURCES = tests/unit/cached/test_source.c tests/fake/fake_dns.c \
+	tests/fake/fake_dns.h tests/fake/fake_fetch.c tests/fake/fake_fetch.h
+tests_unit_cached_test_source_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_source_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: store and cache ---------------------------------------------------
 STORE_SAMPLES = tests/unit/cached/store_samples.c tests/unit/cached/store_samples.h

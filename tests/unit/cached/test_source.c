@@ -1,0 +1,505 @@
+/* The real source thread and its jobs, over a fake resolver and a fake fetcher. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cached/settings.h"
+#include "cached/source.h"
+#include "common/clock.h"
+#include "tests/fake/fake_dns.h"
+#include "tests/fake/fake_fetch.h"
+
+enum { GUARD_MS = 10000 };
+
+static struct event_base *base;
+static struct source *source;
+static struct settings settings;
+
+/* What the callback saw, in words. */
+struct got {
+    int calls;
+    enum sts_error error;
+    uint32_t ttl_s;
+    char detail[SOURCE_DETAIL_SIZE];
+    char text[1000]; /* items of the result, each with a blank behind it */
+    pthread_t thread;
+};
+
+static void
+note(struct got *got, enum sts_error error, const char *detail)
+{
+    got->calls++;
+    got->thread = pthread_self();
+    got->error = error;
+    snprintf(got->detail, sizeof(got->detail), "%s", detail);
+}
+
+static void
+note_text(struct got *got, const char *bytes, size_t len)
+{
+    snprintf(got->text + strlen(got->text), sizeof(got->text) - strlen(got->text), "%.*s ",
+             (int)len, bytes);
+}
+
+static void
+on_txt(const struct txt_result *result, void *arg)
+{
+    struct got *got = arg;
+
+    note(got, result->error, result->detail);
+    got->ttl_s = result->ttl_s;
+    for (size_t i = 0; i < result->count; i++)
+        note_text(got, result->records[i].at, result->records[i].len);
+}
+
+static void
+on_fetch(const struct fetch_result *result, void *arg)
+{
+    struct got *got = arg;
+
+    note(got, result->error, result->detail);
+    got->ttl_s = (uint32_t)result->http_status;
+    note_text(got, result->body, result->len);
+}
+
+static void
+on_mx(const struct mx_result *result, void *arg)
+{
+    struct got *got = arg;
+
+    note(got, result->error, result->detail);
+    got->ttl_s = result->ttl_s;
+    for (size_t i = 0; i < result->count; i++)
+        note_text(got, result->hosts[i], strlen(result->hosts[i]));
+}
+
+static void
+run_for(int ms)
+{
+    struct timeval span = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    event_base_loopexit(base, &span);
+    event_base_dispatch(base);
+}
+
+static void
+wait_for(const struct got *got, int calls)
+{
+    int64_t end_ms = clock_boot_ms() + GUARD_MS;
+
+    assert_int_equal(got->calls, 0);
+    while (got->calls < calls && clock_boot_ms() < end_ms)
+        run_for(5);
+    assert_int_equal(got->calls, calls);
+    assert_true(pthread_equal(got->thread, pthread_self()));
+}
+
+/* --- TXT --------------------------------------------------------------------- */
+
+static const struct fake_answer txt_answers[] = {
+    {"_mta-sts.one.test", DNS_TXT, .ttl_s = 77, .records = {{0, "v=STSv1; id=1;"}}},
+    {"_mta-sts.two.test", DNS_TXT, .ttl_s = 5, .records = {{0, "a"}, {0, ""}, {0, "c"}}},
+    {"_mta-sts.none.test", DNS_TXT, .error = STS_NO_RECORD, .ttl_s = 300},
+    {"_mta-sts.bad.test", DNS_TXT, .error = STS_DNS_SERVFAIL},
+};
+
+static const struct {
+    const char *domain;
+    enum sts_error want;
+    uint32_t ttl_s;
+    const char *text, *detail;
+} txt_rows[] = {
+    {"one.test", STS_OK, 77, "v=STSv1; id=1; ", ""},
+    {"two.test", STS_OK, 5, "a  c ", ""},
+    {"none.test", STS_NO_RECORD, 300, "", ""},
+    {"bad.test", STS_DNS_SERVFAIL, 0, "", "as the test wants"},
+};
+
+static void
+test_txt(void **state)
+{
+    (void)state;
+    fake_dns_set(txt_answers, sizeof(txt_answers) / sizeof(*txt_answers));
+    for (size_t i = 0; i < sizeof(txt_rows) / sizeof(*txt_rows); i++) {
+        struct got got = {0};
+        source_txt(source, txt_rows[i].domain, on_txt, &got);
+        wait_for(&got, 1);
+        assert_int_equal(got.error, txt_rows[i].want);
+        assert_int_equal(got.ttl_s, txt_rows[i].ttl_s);
+        assert_string_equal(got.text, txt_rows[i].text);
+        assert_string_equal(got.detail, txt_rows[i].detail);
+    }
+}
+
+/* --- FETCH --------------------------------------------------------------------- */
+
+#define A4 DNS_A, .ttl_s = 60, .records = {{0, "192.0.2.1"}}
+#define A6 DNS_AAAA, .ttl_s = 60, .records = {{0, "2001:db8::1"}}
+
+static const struct fake_answer fetch_answers[] = {
+    {"mta-sts.both.test", DNS_A, .delay_ms = 20,
+     .records = {{0, "192.0.2.1"}, {0, "192.0.2.2"}, {0, "192.0.2.3"}}},
+    {"mta-sts.both.test", DNS_AAAA, .records = {{0, "2001:db8::1"}, {0, "2001:db8::2"}}},
+    {"mta-sts.v4.test", A4},
+    {"mta-sts.v4.test", DNS_AAAA, .error = STS_NO_RECORD},
+    {"mta-sts.v6.test", DNS_A, .error = STS_NO_RECORD},
+    {"mta-sts.v6.test", A6},
+    {"mta-sts.half.test", A4},
+    {"mta-sts.half.test", DNS_AAAA, .error = STS_DNS_TIMEOUT, .delay_ms = 20},
+    {"mta-sts.none.test", DNS_A, .error = STS_NO_RECORD, .delay_ms = 20},
+    {"mta-sts.none.test", DNS_AAAA, .error = STS_NO_RECORD},
+    {"mta-sts.maybe.test", DNS_A, .error = STS_NO_RECORD, .delay_ms = 20},
+    {"mta-sts.maybe.test", DNS_AAAA, .error = STS_DNS_SERVFAIL},
+    {"mta-sts.away.test", DNS_A, .error = STS_DNS_TIMEOUT},
+    {"mta-sts.away.test", DNS_AAAA, .error = STS_DNS_TIMEOUT, .delay_ms = 20},
+};
+
+static const struct {
+    const char *domain;
+    enum sts_error want;
+    const char *addresses; /* NULL: no fetch at all */
+} fetch_rows[] = {
+    {"both.test", STS_OK, "2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2 192.0.2.3"},
+    {"v4.test", STS_OK, "192.0.2.1"},
+    {"v6.test", STS_OK, "2001:db8::1"},
+    {"half.test", STS_OK, "192.0.2.1"},
+    {"none.test", STS_NO_HOST, NULL},
+    {"maybe.test", STS_DNS_SERVFAIL, NULL},
+    {"away.test", STS_DNS_TIMEOUT, NULL},
+};
+
+static void
+test_fetch(void **state)
+{
+    (void)state;
+    fake_dns_set(fetch_answers, sizeof(fetch_answers) / sizeof(*fetch_answers));
+    fake_fetch.outcome =
+        (struct fetch_result){.error = STS_OK, .http_status = 200, .body = "policy", .len = 6};
+    for (size_t i = 0; i < sizeof(fetch_rows) / sizeof(*fetch_rows); i++) {
+        struct got got = {0};
+        int started = fake_fetch.started;
+        source_fetch(source, fetch_rows[i].domain, on_fetch, &got);
+        wait_for(&got, 1);
+        assert_int_equal(got.error, fetch_rows[i].want);
+        assert_int_equal(fake_fetch.started - started, fetch_rows[i].addresses != NULL);
+        assert_int_equal(got.detail[0] != '\0', fetch_rows[i].want != STS_OK);
+        if (fetch_rows[i].addresses == NULL)
+            continue;
+        assert_string_equal(fake_fetch.domain, fetch_rows[i].domain);
+        assert_string_equal(fake_fetch.addresses, fetch_rows[i].addresses);
+        assert_string_equal(got.text, "policy ");
+        assert_int_equal(got.ttl_s, 200);
+    }
+}
+
+static void
+test_fetch_failure(void **state)
+{
+    struct got got = {0};
+
+    (void)state;
+    fake_dns_set(fetch_answers, sizeof(fetch_answers) / sizeof(*fetch_answers));
+    fake_fetch.outcome = (struct fetch_result){
+        .error = STS_HTTP_STATUS, .detail = "HTTP status 503", .http_status = 503, .body = ""};
+    source_fetch(source, "v4.test", on_fetch, &got);
+    wait_for(&got, 1);
+    assert_int_equal(got.error, STS_HTTP_STATUS);
+    assert_string_equal(got.detail, "HTTP status 503");
+    assert_int_equal(got.ttl_s, 503);
+}
+
+#define FIFTY "a2345678901234567890123456789012345678901234567890"
+
+/* A name that may be, of 249 bytes, but nothing can stand before it. */
+static void
+test_too_long_for_a_host(void **state)
+{
+    static const char domain[] =
+        FIFTY "." FIFTY "." FIFTY "." FIFTY ".a23456789012345678901234567890123456789.test";
+    struct got txt = {0}, fetch = {0};
+    int asked = fake_dns_questions();
+
+    (void)state;
+    source_txt(source, domain, on_txt, &txt);
+    source_fetch(source, domain, on_fetch, &fetch);
+    wait_for(&txt, 1);
+    if (fetch.calls == 0)
+        wait_for(&fetch, 1);
+    assert_int_equal(txt.error, STS_NO_RECORD);
+    assert_int_equal(fetch.error, STS_NO_HOST);
+    assert_int_equal(fake_dns_questions(), asked);
+}
+
+/* --- MX ------------------------------------------------------------------------ */
+
+static const struct fake_answer mx_answers[] = {
+    {"order.test", DNS_MX, .ttl_s = 90,
+     .records = {{20, "c.test"}, {10, "b.test"}, {20, "a.test"}, {10, "d.test"}}},
+    {"twice.test", DNS_MX, .ttl_s = 90,
+     .records = {{30, "a.test"}, {10, "a.test"}, {20, "b.test"}}},
+    {"null.test", DNS_MX, .ttl_s = 80, .records = {{0, ""}}},
+    {"nullish.test", DNS_MX, .ttl_s = 80, .records = {{0, ""}, {10, "a.test"}}},
+    {"junk.test", DNS_MX, .ttl_s = 70},
+    {"implicit.test", DNS_MX, .error = STS_NO_RECORD, .ttl_s = 10},
+    {"implicit.test", DNS_AAAA, .error = STS_NO_RECORD, .ttl_s = 20},
+    {"implicit.test", A4},
+    {"implicit6.test", DNS_MX, .error = STS_NO_RECORD},
+    {"implicit6.test", A6},
+    {"implicit6.test", DNS_A, .error = STS_DNS_TIMEOUT},
+    {"empty.test", DNS_MX, .error = STS_NO_RECORD, .ttl_s = 33},
+    {"empty.test", DNS_A, .error = STS_NO_RECORD, .ttl_s = 22},
+    {"empty.test", DNS_AAAA, .error = STS_NO_RECORD, .ttl_s = 11},
+    {"maybe.test", DNS_MX, .error = STS_NO_RECORD},
+    {"maybe.test", DNS_A, .error = STS_DNS_TIMEOUT},
+    {"maybe.test", DNS_AAAA, .error = STS_NO_RECORD},
+    {"gone.test", DNS_MX, .error = STS_NO_RECORD, .nxdomain = true, .ttl_s = 44},
+    {"bad.test", DNS_MX, .error = STS_DNS_SERVFAIL},
+};
+
+static const struct {
+    const char *domain;
+    enum sts_error want;
+    uint32_t ttl_s;
+    const char *text;
+} mx_rows[] = {
+    {"order.test", STS_OK, 90, "b.test d.test c.test a.test "},
+    {"twice.test", STS_OK, 90, "a.test b.test "},
+    {"null.test", STS_NULL_MX, 80, ""},
+    {"nullish.test", STS_OK, 80, "a.test "},
+    {"junk.test", STS_NO_HOST, 70, ""},
+    {"implicit.test", STS_OK, 60, "implicit.test "},
+    {"implicit6.test", STS_OK, 60, "implicit6.test "},
+    {"empty.test", STS_NO_HOST, 11, ""},
+    {"maybe.test", STS_DNS_TIMEOUT, 0, ""},
+    {"gone.test", STS_NO_HOST, 44, ""},
+    {"bad.test", STS_DNS_SERVFAIL, 0, ""},
+};
+
+static void
+test_mx(void **state)
+{
+    (void)state;
+    fake_dns_set(mx_answers, sizeof(mx_answers) / sizeof(*mx_answers));
+    for (size_t i = 0; i < sizeof(mx_rows) / sizeof(*mx_rows); i++) {
+        struct got got = {0};
+        source_mx(source, mx_rows[i].domain, on_mx, &got);
+        wait_for(&got, 1);
+        assert_int_equal(got.error, mx_rows[i].want);
+        assert_int_equal(got.ttl_s, mx_rows[i].ttl_s);
+        assert_string_equal(got.text, mx_rows[i].text);
+    }
+}
+
+/* --- the thread ------------------------------------------------------------------ */
+
+static void
+test_cancel(void **state)
+{
+    struct got dropped = {0}, kept = {0};
+    struct source_job *job;
+
+    (void)state;
+    fake_dns_set(txt_answers, sizeof(txt_answers) / sizeof(*txt_answers));
+    source_cancel(NULL);
+    job = source_txt(source, "one.test", on_txt, &dropped);
+    source_txt(source, "one.test", on_txt, &kept);
+    usleep(50000); /* the result waits for us */
+    source_cancel(job);
+    wait_for(&kept, 1);
+    run_for(50);
+    assert_int_equal(dropped.calls, 0);
+}
+
+static void
+test_many(void **state)
+{
+    enum { MANY = 4096 };
+    struct got got = {0};
+
+    (void)state;
+    fake_dns_set(txt_answers, sizeof(txt_answers) / sizeof(*txt_answers));
+    for (int i = 0; i < MANY; i++)
+        source_txt(source, "none.test", on_txt, &got);
+    wait_for(&got, MANY);
+}
+
+static const struct fake_answer slow_answers[] = {
+    {"_mta-sts.slow.test", DNS_TXT, .delay_ms = 60000},
+    {"mta-sts.slow.test", DNS_A, .delay_ms = 60000},
+    {"mta-sts.slow.test", DNS_AAAA, .error = STS_NO_RECORD},
+    {"slow.test", DNS_MX, .delay_ms = 60000},
+    {"mta-sts.v4.test", A4},
+    {"mta-sts.v4.test", DNS_AAAA, .error = STS_NO_RECORD},
+};
+
+static const struct fake_answer quick_answers[] = {
+    {"_mta-sts.slow.test", DNS_TXT, .records = {{0, "now"}}},
+    {"mta-sts.slow.test", DNS_A, .error = STS_NO_RECORD},
+    {"mta-sts.slow.test", DNS_AAAA, .error = STS_NO_RECORD},
+    {"slow.test", DNS_MX, .records = {{0, "a.test"}}},
+    {"mta-sts.v4.test", A4},
+    {"mta-sts.v4.test", DNS_AAAA, .error = STS_NO_RECORD},
+};
+
+/* Starts one job of each kind, and one that has come to its fetch; none will end. */
+static void
+start_slow_jobs(struct got got[4])
+{
+    int started = fake_fetch.started;
+
+    fake_dns_set(slow_answers, sizeof(slow_answers) / sizeof(*slow_answers));
+    fake_fetch.delay_ms = 900;
+    fake_fetch.outcome = (struct fetch_result){.error = STS_OK, .body = "policy", .len = 6};
+    source_txt(source, "slow.test", on_txt, &got[0]);
+    source_fetch(source, "slow.test", on_fetch, &got[1]);
+    source_mx(source, "slow.test", on_mx, &got[2]);
+    source_fetch(source, "v4.test", on_fetch, &got[3]);
+    while (fake_fetch.started == started)
+        run_for(5);
+}
+
+static void
+test_reload(void **state)
+{
+    struct got got[4] = {0};
+    char why[100] = "";
+
+    (void)state;
+    start_slow_jobs(got);
+    fake_dns_set(quick_answers, sizeof(quick_answers) / sizeof(*quick_answers));
+    fake_fetch.delay_ms = 0;
+    assert_true(source_reload(source, &settings, why, sizeof(why)));
+    for (size_t i = 0; i < 4; i++)
+        if (got[i].calls == 0)
+            wait_for(&got[i], 1);
+    run_for(50);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(got[i].calls, 1);
+    assert_string_equal(got[0].text, "now ");
+    assert_int_equal(got[1].error, STS_NO_HOST);
+    assert_string_equal(got[2].text, "a.test ");
+    assert_string_equal(got[3].text, "policy ");
+}
+
+static void
+test_bad_reload_keeps_the_old(void **state)
+{
+    struct got got = {0};
+    char why[100] = "";
+
+    (void)state;
+    fake_dns_set(txt_answers, sizeof(txt_answers) / sizeof(*txt_answers));
+    fake_dns_refusal = "no such server";
+    assert_false(source_reload(source, &settings, why, sizeof(why)));
+    assert_string_equal(why, "no such server");
+    fake_dns_refusal = NULL;
+    fake_fetch.refusal = "no such file";
+    assert_false(source_reload(source, &settings, why, sizeof(why)));
+    assert_string_equal(why, "no such file");
+    assert_null(source_new(base, &settings, why, sizeof(why)));
+    fake_fetch.refusal = NULL;
+    source_txt(source, "one.test", on_txt, &got);
+    wait_for(&got, 1);
+}
+
+static void
+test_free_drops_all(void **state)
+{
+    struct got got[4] = {0}, unread = {0};
+    char why[100];
+
+    (void)state;
+    start_slow_jobs(got);
+    source_txt(source, "not-in-table.test", on_txt, &unread);
+    usleep(50000); /* its result lies in our mailbox */
+    source_free(source);
+    run_for(50);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(got[i].calls, 0);
+    assert_int_equal(unread.calls, 0);
+    fake_fetch.delay_ms = 0;
+    source = source_new(base, &settings, why, sizeof(why));
+    assert_non_null(source);
+}
+
+static _Atomic int signals_on_other_threads;
+static pthread_t main_thread;
+
+static void
+on_signal(int number)
+{
+    (void)number;
+    if (!pthread_equal(pthread_self(), main_thread))
+        signals_on_other_threads++;
+}
+
+/* While the main thread holds a signal back, the process has no other thread that takes it. */
+static void
+test_signals_stay_with_the_main_thread(void **state)
+{
+    sigset_t one, pending;
+
+    (void)state;
+    main_thread = pthread_self();
+    signal(SIGUSR1, on_signal);
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &one, NULL);
+    kill(getpid(), SIGUSR1);
+    usleep(50000);
+    sigpending(&pending);
+    assert_true(sigismember(&pending, SIGUSR1));
+    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    assert_int_equal(signals_on_other_threads, 0);
+}
+
+static int
+set_up(void **state)
+{
+    char why[100] = "";
+
+    (void)state;
+    base = event_base_new();
+    source = source_new(base, &settings, why, sizeof(why));
+    return source != NULL ? 0 : -1;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    source_free(source);
+    source_free(NULL);
+    event_base_free(base);
+    return 0;
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_txt),
+        cmocka_unit_test(test_fetch),
+        cmocka_unit_test(test_fetch_failure),
+        cmocka_unit_test(test_too_long_for_a_host),
+        cmocka_unit_test(test_mx),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_bad_reload_keeps_the_old),
+        cmocka_unit_test(test_free_drops_all),
+        cmocka_unit_test(test_signals_stay_with_the_main_thread),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
