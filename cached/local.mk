@@ -24,6 +24,7 @@ libcached_a_SOURCES = \
 	cached/mailbox.c cached/mailbox.h \
 	cached/flush.c cached/flush.h \
 	cached/held.c cached/held.h \
+	cached/metrics.c cached/metrics.h \
 	cached/query.h \
 	cached/record.c cached/record.h \
 	cached/settings.c cached/settings.h \

@@ -10,6 +10,9 @@ UNIT_TESTS = \
 	tests/unit/milter/test_reply \
 	tests/unit/milter/test_session \
 	tests/unit/milter/test_settings \
+	tests/unit/cached/test_exitcode \
+	tests/unit/cached/test_metrics \
+	tests/unit/cached/test_stats \
 	tests/unit/common/test_client \
 	tests/unit/common/test_conffile \
 	tests/unit/common/test_domain \
@@ -99,6 +102,12 @@ tests_unit_cached_test_cache_LDADD = $(UNIT_LIBS_CACHED)
 # --- cached: answering ---------------------------------------------------------
 
 # --- cached: operators -----------------------------------------------------------
+tests_unit_cached_test_exitcode_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_exitcode_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_metrics_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_metrics_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_stats_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_stats_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- milter ----------------------------------------------------------------------
 UNIT_LIBS_MILTER = $(STSMILTER_LIBS) $(CMOCKA_LIBS)
