@@ -23,6 +23,7 @@ struct control_job {
     void *arg;
     struct query_token *token;
     struct flush *flush;
+    bool all; /* of a flush: no glob that must match something */
     enum exitcode (*exit_of)(const struct refetch_result *);
 };
 
@@ -227,12 +228,6 @@ show_policy(const struct held_policy *p, void *arg)
     command_send_json(&out, showing->command->reply, showing->command->arg);
 }
 
-static bool
-remembers_something(const struct entry *e)
-{
-    return e != NULL && (e->policy != NULL || e->outcome != STS_OK || e->fetches != NULL);
-}
-
 static void
 run_show(struct command *c)
 {
@@ -245,7 +240,7 @@ run_show(struct command *c)
     showing.entry = cache_get(control->cache, domain, false);
     if (held_find(control->cache, control->store, domain, show_policy, &showing))
         return;
-    if (remembers_something(showing.entry) && showing.entry->outcome != STS_OK)
+    if (held_anything(showing.entry) && showing.entry->outcome != STS_OK)
         command_reply_error(c, EXIT_NO_POLICY, "%s: not held (%s)", domain,
                             sts_error_text((enum sts_error)showing.entry->outcome));
     else
@@ -352,11 +347,17 @@ refetch(struct command *c, const char *domain,
 static void
 on_flushed(const struct flush_result *r, void *arg)
 {
+    bool none_held = r->renewed + r->kept + r->no_policy + r->forgotten == 0;
+    struct control_job *job = arg;
     struct buf out;
 
     command_begin_json(&out);
-    describe_flush(r, r->kept > 0 ? EXIT_IN_DOUBT : EXIT_DONE, &out);
-    job_reply(arg, &out);
+    describe_flush(r,
+                   none_held && !job->all ? EXIT_NO_POLICY
+                   : r->kept > 0          ? EXIT_IN_DOUBT
+                                          : EXIT_DONE,
+                   &out);
+    job_reply(job, &out);
 }
 
 static void
@@ -378,6 +379,7 @@ flush_many(struct command *c, const char *glob, bool force)
         }
     }
     job = job_new(c);
+    job->all = glob == NULL;
     job->flush = flush_start(&request, on_flushed, job);
 }
 
@@ -390,7 +392,7 @@ flush_one(struct command *c, bool force)
 
     if (!read_domain(c, domain))
         return;
-    if (!remembers_something(cache_get(control->cache, domain, true))) {
+    if (!held_anything(cache_get(control->cache, domain, true))) {
         command_reply_error(c, EXIT_NO_POLICY, "%s: not held", domain);
     } else if (force) {
         query_forget(control->engine, domain);

@@ -54,18 +54,12 @@ step_soon(struct flush *f)
 
 /* --- domains without a policy ----------------------------------------------------------------- */
 
-static bool
-remembers_something(const struct entry *e)
-{
-    return e->outcome != STS_OK || e->fetches != NULL;
-}
-
 static void
 note_name(const struct entry *e, void *arg)
 {
     struct flush *f = arg;
 
-    if (e->policy != NULL || !remembers_something(e))
+    if (e->policy != NULL || !held_anything(e))
         return;
     if (f->glob == NULL || held_glob_matches(f->glob, e->domain))
         buf_add(&f->names, e->domain, strlen(e->domain) + 1);

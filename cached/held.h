@@ -41,6 +41,10 @@ const char *held_position(const struct held *);
 /* The policy of one domain, from memory or store; false when none is in force. */
 bool held_find(struct cache *, struct store *, const char *domain, held_each_fn *, void *arg);
 
+/* True when something is remembered of a domain: a policy, an outcome, a failed fetch. `entry` may
+ * be NULL. */
+bool held_anything(const struct entry *);
+
 /* `*` stands for any bytes, dots too, `?` for one; no other special byte. */
 bool held_glob_matches(const char *glob, const char *name);
 bool held_is_glob(const char *text);

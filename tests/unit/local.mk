@@ -10,6 +10,8 @@ UNIT_TESTS = \
 	tests/unit/milter/test_reply \
 	tests/unit/milter/test_session \
 	tests/unit/milter/test_settings \
+	tests/unit/cached/test_control \
+	tests/unit/cached/test_held \
 	tests/unit/cached/test_exitcode \
 	tests/unit/cached/test_metrics \
 	tests/unit/cached/test_stats \
@@ -102,6 +104,14 @@ tests_unit_cached_test_cache_LDADD = $(UNIT_LIBS_CACHED)
 # --- cached: answering ---------------------------------------------------------
 
 # --- cached: operators -----------------------------------------------------------
+tests_unit_cached_test_control_SOURCES = tests/unit/cached/test_control.c tests/fake/fake_query.c \
+	tests/fake/fake_query.h
+tests_unit_cached_test_control_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_control_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_held_SOURCES = tests/unit/cached/test_held.c \
+	$(STORE_SAMPLES)
+tests_unit_cached_test_held_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_held_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_exitcode_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_exitcode_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_metrics_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -1,0 +1,74 @@
+#include "tests/fake/fake_query.h"
+
+#include <assert.h>
+#include <string.h>
+
+bool
+query_ask(struct query_engine *q, const struct question *question, struct judgement *now,
+          query_done_fn *done, void *arg, struct query_token **token)
+{
+    q->asked = *question;
+    strcpy(q->asked_domain, question->domain);
+    if (!q->later) {
+        *now = q->judgement;
+        return true;
+    }
+    q->done = done;
+    q->arg = arg;
+    *token = (struct query_token *)q;
+    return false;
+}
+
+void
+query_cancel(struct query_token *token)
+{
+    ((struct query_engine *)token)->done = NULL;
+}
+
+void
+fake_query_answer(struct query_engine *q)
+{
+    query_done_fn *done = q->done;
+
+    assert(done != NULL);
+    q->done = NULL;
+    done(&q->judgement, q->arg);
+}
+
+void
+query_refetch(struct query_engine *q, const char *domain, query_refetch_fn *done, void *arg)
+{
+    struct fake_refetch *r = &q->refetches[q->running];
+
+    assert(q->running < FAKE_REFETCHES_MAX);
+    strcpy(r->domain, domain);
+    r->done = done;
+    r->arg = arg;
+    q->running++;
+    q->refetched++;
+    if (q->running > q->running_max)
+        q->running_max = q->running;
+}
+
+bool
+fake_query_end_refetch(struct query_engine *q, struct refetch_result result)
+{
+    struct fake_refetch first = q->refetches[0];
+
+    if (q->running == 0)
+        return false;
+    q->running--;
+    memmove(q->refetches, q->refetches + 1, q->running * sizeof(q->refetches[0]));
+    result.domain = first.domain;
+    if (result.detail == NULL)
+        result.detail = "";
+    first.done(&result, first.arg);
+    return true;
+}
+
+void
+query_forget(struct query_engine *q, const char *domain)
+{
+    q->forgotten++;
+    strcpy(q->last_forgotten, domain);
+}
