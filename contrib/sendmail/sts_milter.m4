@@ -19,6 +19,8 @@ dnl     names of certificates are mixed up between cached connections: no connec
 dnl   - a list of MX patterns above 255 bytes is cut by Sendmail: the daemon is asked about the MX
 dnl     itself as well (map stsmx, STS_mx);
 dnl   - a wildcard certificate is never accepted: STS_SAN is replaced;
+dnl   - an MX that is not listed or has another's certificate makes the message wait though the next
+dnl     MX is good: that is checked before RCPT too (Local_tls_server);
 dnl   - a smart host is measured by the recipient's policy: class {StsExempt} lets it pass.
 define(`_STS_CACHE_', ifelse(defn(`_ARG_'), `', `unix:/run/sts-cached/query.sock', `_ARG_'))
 define(`_STS_MILTER_', ifelse(_ARG2_, `', `unix:/run/sts-milter/milter.sock', `_ARG2_'))
@@ -91,8 +93,11 @@ R$={StsExempt}		$: $(macro {rcpt_addr} $)
 SLocal_tls_server
 R$*			$: $1 $| $>"STS_exempt" $1
 R$* $| $*		$: $1
-dnl Here a host that is not listed is left for the next MX; at RCPT the message would wait.
-R$*			$: $1 $| $>"STS_mx" $1
+dnl What fails here, right after the handshake, makes Sendmail try the next MX; what fails at RCPT, where
+dnl the stock rules look at list and names, makes the message wait.
+R$*			$: $1 $| $>"STS_secure" $1
+R$* $| $#$*		$#$2
+R$*			$: $1 $| $>"STS_Check" $&{rcpt_addr}
 R$* $| $#$*		$#$2
 R$* $| $*		$: $1
 
