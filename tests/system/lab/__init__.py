@@ -21,6 +21,7 @@ sendmail.py    Sendmail with the contrib configuration, its queue and its delive
 daemons.py     sts-cached, sts-milter and stsctl of the build under test
 client.py      the sending user: one SMTP transaction, each reply kept
 world.py       all of it together, and domains to send mail to
+demo.py        the demonstration of contrib/quickstart
 
 Everything runs as root and is started once a session; each test makes domains of its own.
 Logs are in $STS_LAB_LOGS (default: lab-logs below the build directory).

@@ -8,6 +8,7 @@ import dataclasses
 import socketserver
 import ssl
 import threading
+import time
 
 from lab.process import wait_until
 
@@ -51,8 +52,10 @@ class Session:
     """One connection: every command with whether it came under TLS, and what TLS was like."""
 
     mx: str
+    began: float = dataclasses.field(default_factory=time.monotonic)
     commands: list = dataclasses.field(default_factory=list)  # (verb, argument, under TLS)
-    tls: str = ""          # version, when the handshake succeeded
+    handshake: bool = False  # STARTTLS was accepted
+    tls: str = ""            # version, when the handshake succeeded
     sni: str = ""
     messages: list = dataclasses.field(default_factory=list)  # (recipients, under TLS)
 
@@ -104,6 +107,7 @@ class Handler(socketserver.StreamRequestHandler):
             self._reply("454 4.7.0 TLS not available")
             return
         self._reply("220 2.0.0 go ahead")
+        self.session.handshake = True
         self.connection = self.server.context.wrap_socket(self.connection, server_side=True)
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
         self.session.tls = self.connection.version()

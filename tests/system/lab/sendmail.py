@@ -108,5 +108,10 @@ class Sendmail:
         found = self.syslog.find(rf"\[{delivery.pid}\]: STARTTLS=client, relay=.*?, verify=(\w+)")
         return found[-1].group(1) if found else ""
 
+    def reason(self, delivery):
+        """Why the attempt was given up, by the last rule that said so."""
+        found = self.syslog.find(rf"\[{delivery.pid}\]: .*?ruleset=tls_(?:server|rcpt).*? reject=(?:\d+ [\d.]+ )?(?:<.*?>\.\.\. )?(.*)")
+        return found[-1].group(1).strip() if found else delivery.stat
+
     def log_of(self, queue_id):
         return "\n".join(match.string for match in self.syslog.find(re.escape(queue_id)))

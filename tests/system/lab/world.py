@@ -145,7 +145,8 @@ class Lab:
             one.sessions.clear()
 
     def sessions(self):
-        return [session for one in self.mx.values() for session in one.sessions]
+        """What all MXs saw, in order."""
+        return sorted((session for one in self.mx.values() for session in one.sessions), key=lambda one: one.began)
 
     def in_clear(self):
         """All mail commands that any MX got without TLS."""
