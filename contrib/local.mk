@@ -1,4 +1,5 @@
 # Examples and set-up scripts; the tests use them as they stand.
+EXTRA_DIST += contrib/check contrib/install-deps contrib/quickstart .ci/run
 
 # --- sendmail: the feature and the sample configuration ---
 sendmaildir = $(pkgdatadir)/sendmail
