@@ -321,10 +321,9 @@ test_list_comes_in_pages(void **state)
     assert_int_equal(listed, 2 * CONTROL_PAGE + 7);
     assert_int_equal(pages, 3);
     assert_string_equal(run(d, "list nothing.*"), "OK {\"policies\":[],\"next\":null}");
-    assert_ptr_equal(
+    assert_non_null(
         strstr(run(d, "list other.example"),
-               "OK {\"policies\":[{\"domain\":\"other.example\",\"mode\":\"enforce\","),
-        d->reply);
+               "OK {\"policies\":[{\"domain\":\"other.example\",\"mode\":\"enforce\","));
 }
 
 static void
