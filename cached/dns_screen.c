@@ -152,9 +152,10 @@ check_strings(struct walk *w, size_t end)
 static bool
 check_layout(struct walk *w, const struct layout *layout, size_t end)
 {
-    if (!skip(w, layout->before))
-        return false;
+    w->at += layout->before;
     for (int i = 0; i < layout->names; i++) {
+        if (w->at >= end)
+            return fail(w, "a record does not fill its length");
         if (!take_name(w))
             return false;
     }

@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	tests/unit/common/test_scan \
 	tests/unit/common/test_txt \
 	tests/unit/common/test_daemon \
+	tests/unit/cached/test_dns_screen \
 	tests/unit/common/test_proto \
 	tests/unit/common/test_answer \
 	tests/unit/common/test_sockspec \
@@ -69,6 +70,10 @@ tests_unit_common_test_sockspec_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_sockspec_LDADD = $(UNIT_LIBS_COMMON)
 
 # --- cached: DNS ---------------------------------------------------------------
+DNS_PACKET = tests/fake/dns_packet.c tests/fake/dns_packet.h
+tests_unit_cached_test_dns_screen_SOURCES = tests/unit/cached/test_dns_screen.c $(DNS_PACKET)
+tests_unit_cached_test_dns_screen_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dns_screen_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: fetching ----------------------------------------------------------
 FETCH_LAB = tests/fake/fetch_lab.c tests/fake/fetch_lab.h tests/fake/test_certs.c \
