@@ -158,8 +158,8 @@ message_done(struct message *m)
 
 /* --- records to plain data ------------------------------------------------------------ */
 
-/* A name as text without the final dot; "" for the root. False: it holds bytes that would need
- * escapes, which no name that we could ask for has. */
+/* A name as text without the final dot; "" for the root. False, and "": it holds bytes that would
+ * need escapes, which no name that we could ask for has. */
 static bool
 name_to_text(const ldns_rdf *name, char out[DNS_HOST_SIZE])
 {
@@ -170,8 +170,10 @@ name_to_text(const ldns_rdf *name, char out[DNS_HOST_SIZE])
         if (len > 0)
             out[len++] = '.';
         for (unsigned left = *at++; left > 0; left--, at++) {
-            if (*at <= ' ' || *at >= 0x7f || *at == '.' || *at == '\\')
+            if (*at <= ' ' || *at >= 0x7f || *at == '.' || *at == '\\') {
+                out[0] = '\0';
                 return false;
+            }
             out[len++] = (char)*at;
         }
     }

@@ -4,6 +4,7 @@
 FUZZ_TARGETS = \
 	tests/fuzz/fuzz_answer \
 	tests/fuzz/fuzz_config \
+	tests/fuzz/fuzz_dns_reply \
 	tests/fuzz/fuzz_domain \
 	tests/fuzz/fuzz_netstring \
 	tests/fuzz/fuzz_policy \
@@ -41,3 +42,7 @@ tests_fuzz_fuzz_config_LDADD = $(COMMON_LIBS)
 tests_fuzz_fuzz_netstring_SOURCES = tests/fuzz/fuzz_netstring.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_netstring_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_netstring_LDADD = $(COMMON_LIBS)
+
+tests_fuzz_fuzz_dns_reply_SOURCES = tests/fuzz/fuzz_dns_reply.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_dns_reply_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_dns_reply_LDADD = $(CACHED_LIBS)

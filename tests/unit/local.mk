@@ -23,6 +23,8 @@ UNIT_TESTS = \
 	tests/unit/common/test_scan \
 	tests/unit/common/test_txt \
 	tests/unit/common/test_daemon \
+	tests/unit/cached/test_address \
+	tests/unit/cached/test_dns_parse \
 	tests/unit/cached/test_dns_screen \
 	tests/unit/common/test_proto \
 	tests/unit/common/test_answer \
@@ -70,7 +72,12 @@ tests_unit_common_test_sockspec_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_sockspec_LDADD = $(UNIT_LIBS_COMMON)
 
 # --- cached: DNS ---------------------------------------------------------------
+tests_unit_cached_test_address_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_address_LDADD = $(UNIT_LIBS_CACHED)
 DNS_PACKET = tests/fake/dns_packet.c tests/fake/dns_packet.h
+tests_unit_cached_test_dns_parse_SOURCES = tests/unit/cached/test_dns_parse.c $(DNS_PACKET)
+tests_unit_cached_test_dns_parse_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dns_parse_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_dns_screen_SOURCES = tests/unit/cached/test_dns_screen.c $(DNS_PACKET)
 tests_unit_cached_test_dns_screen_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_screen_LDADD = $(UNIT_LIBS_CACHED)
