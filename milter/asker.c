@@ -124,29 +124,56 @@ ask_client(struct client *client, const struct nexthop *hop, int64_t wait_ms, in
     return failure;
 }
 
-bool
-asker_ask(struct asker *a, const struct nexthop *hop, int64_t *budget_ms, struct answer_view *out)
+/* Takes the place of the one who waits, if there is time to wait and the place is free. */
+static bool
+may_wait(struct asker *a, int64_t budget_ms)
 {
-    int64_t began_ms = clock_boot_ms(), wait_ms = 0, overdraft_ms, took_ms;
-    struct client *client;
-    const char *failure;
-    bool waits;
+    return budget_ms > 0 && pthread_mutex_trylock(&a->waiting) == 0;
+}
 
-    if (*budget_ms <= -ASKER_GRACE_MS)
-        return false;
-    client = take_client(a);
-    if (!client)
-        return false;
-    waits = *budget_ms > 0 && pthread_mutex_trylock(&a->waiting) == 0;
-    if (waits)
-        wait_ms = *budget_ms;
-    overdraft_ms = *budget_ms < 0 ? -*budget_ms : 0;
-    failure = ask_client(client, hop, wait_ms, wait_ms + ASKER_GRACE_MS - overdraft_ms, out);
+/* One question; `waits`: the caller has that place, which is given up. */
+static bool
+ask_once(struct asker *a, const struct nexthop *hop, bool waits, int64_t *budget_ms,
+         struct answer_view *out)
+{
+    int64_t began_ms = clock_boot_ms(), took_ms;
+    int64_t wait_ms = waits ? *budget_ms : 0;
+    int64_t overdraft_ms = *budget_ms < 0 ? -*budget_ms : 0;
+    struct client *client = take_client(a);
+    const char *failure = "";
+
+    if (client) {
+        failure = ask_client(client, hop, wait_ms, wait_ms + ASKER_GRACE_MS - overdraft_ms, out);
+        give_back(a, client, failure);
+    }
     if (waits)
         pthread_mutex_unlock(&a->waiting);
-    give_back(a, client, failure);
     took_ms = clock_boot_ms() - began_ms;
     if (took_ms > ASKER_PROMPT_MS)
         *budget_ms -= took_ms;
     return failure == NULL;
+}
+
+static bool
+is_undecided(const struct answer_view *view)
+{
+    return view->verdict == VERDICT_PENDING ||
+           (view->verdict == VERDICT_UNKNOWN && view->reason == STS_DEADLINE);
+}
+
+bool
+asker_ask(struct asker *a, const struct nexthop *hop, int64_t *budget_ms, struct answer_view *out)
+{
+    bool waits;
+
+    if (*budget_ms <= -ASKER_GRACE_MS)
+        return false;
+    waits = may_wait(a, *budget_ms);
+    if (!ask_once(a, hop, waits, budget_ms, out))
+        return false;
+    /* The place is often taken only for the blink of a cached answer: then it is worth waiting. */
+    if (waits || !is_undecided(out) || !may_wait(a, *budget_ms))
+        return true;
+    answer_view_done(out);
+    return ask_once(a, hop, true, budget_ms, out);
 }

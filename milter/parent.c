@@ -370,18 +370,15 @@ stop_children(struct parent *p)
 int
 parent_run(struct parent *p)
 {
-    bool is_ready = false;
     sigset_t set;
 
     watched_signals(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    daemon_ready(); /* the socket queues; a child must not inherit what start-up holds open */
     for (;;) {
         int exit_code = start_children(p);
         if (exit_code >= 0)
             return exit_code;
-        if (!is_ready)
-            daemon_ready();
-        is_ready = true;
         switch (wait_signal(next_start_ms(p))) {
         case SIGCHLD:
             bury_children(p);

@@ -95,6 +95,7 @@ worker_run(struct settings *settings, int channel)
         log_error("no thread for libmilter");
         return DAEMON_EXIT_FAILURE;
     }
+    pthread_detach(thread);
     follow_parent(channel);
     finish_callbacks(limit_ms);
     return __atomic_load_n(&server.failed, __ATOMIC_ACQUIRE) ? DAEMON_EXIT_FAILURE : DAEMON_EXIT_OK;

@@ -132,8 +132,9 @@ class Milter:
         self.config.write_text("".join(f"{key.replace('_', '-')} = {value}\n" for key, value in self.options.items()))
 
     def start(self):
+        environment = {**os.environ, "TSAN_OPTIONS": f"suppressions={TOP / 'tests/system/tsan.supp'}"}
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([PROGRAM, "-f", "-v", "-c", self.config], stderr=log, stdout=log)
+            self.process = subprocess.Popen([PROGRAM, "-f", "-v", "-c", self.config], stderr=log, stdout=log, env=environment)
         wait_until(lambda: is_listening(self.socket) or self.process.poll() is not None, "the socket")
         assert self.process.poll() is None, self.log
         return self

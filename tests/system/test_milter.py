@@ -34,7 +34,7 @@ def fixture_start(tmp_path, daemon):
     for milter in started:
         if milter.process.poll() is None:
             assert milter.stop()[0] == 0, milter.log
-        for mark in ("AddressSanitizer", "runtime error", "LeakSanitizer"):
+        for mark in ("AddressSanitizer", "runtime error", "LeakSanitizer", "ThreadSanitizer"):
             assert mark not in milter.log, milter.log
 
 

@@ -18,8 +18,9 @@
 #include "milter/asker.h"
 
 /* --- a daemon in a thread ------------------------------------------------------------
- * Answers by the first label: "wait" after the time that it is told, "prompt" after 4 ms, "hang"
- * never, "other" for another domain, "temp" with TEMP; all else at once. */
+ * Answers `secure` by the first label: "wait" after the time that it is told, "prompt" after 4 ms,
+ * "hang" never, "other" for another domain, "temp" with TEMP, "pend" with pending, after 30 ms,
+ * unless it may wait; all else at once. */
 
 static struct sockspec spec;
 static char directory[] = "/tmp/test_asker.XXXXXX", path[64];
@@ -55,10 +56,13 @@ answer(int fd, const char *domain, int wait_ms)
         poll(NULL, 0, wait_ms);
     if (begins(domain, "prompt"))
         poll(NULL, 0, 4);
+    if (begins(domain, "pend") && wait_ms == 0)
+        poll(NULL, 0, 30);
     __atomic_sub_fetch(&waiting, wait_ms > 0, __ATOMIC_RELAXED);
     snprintf(text, sizeof text,
-             "OK verdict=secure domain=%s mode=enforce id=1 max_age=86400 expires=1790000000 "
+             "OK verdict=%s domain=%s mode=enforce id=1 max_age=86400 expires=1790000000 "
              "mx=mx.test hosts=mx.test source=memory reason=ok",
+             begins(domain, "pend") && wait_ms == 0 ? "pending" : "secure",
              begins(domain, "other") ? "elsewhere.test" : domain);
     send_reply(fd, begins(domain, "temp") ? "TEMP overload" : text);
 }
@@ -309,6 +313,37 @@ one_callback_waits(void **state)
     asker_free(a);
 }
 
+static void *
+ask_prompt(void *arg)
+{
+    int64_t budget_ms = 500;
+    intptr_t is_answered = ask(arg, "prompt.test", &budget_ms);
+
+    return (void *)is_answered;
+}
+
+/* Cached answers take the place of the one who waits for moments only: who needs time gets it. */
+static void
+waits_after_a_moment(void **state)
+{
+    struct asker *a = asker_new(&spec);
+    struct nexthop hop = hop_to("pend.test");
+
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        int64_t budget_ms = 500;
+        struct answer_view view;
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, ask_prompt, a), 0);
+        poll(NULL, 0, 2);
+        assert_true(asker_ask(a, &hop, &budget_ms, &view));
+        pthread_join(thread, NULL);
+        assert_int_equal(view.verdict, VERDICT_SECURE);
+        answer_view_done(&view);
+    }
+    asker_free(a);
+}
+
 int
 main(void)
 {
@@ -322,6 +357,7 @@ main(void)
         TEST(a_wrong_reply_is_no_answer),
         TEST(a_dead_daemon_is_tried_again),
         TEST(one_callback_waits),
+        TEST(waits_after_a_moment),
     };
     int failed;
 
