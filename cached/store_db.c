@@ -114,7 +114,7 @@ open_old(struct store_db *db)
 {
     MDB_val key = store_db_val(FORMAT_KEY, strlen(FORMAT_KEY)), value;
     enum store_db_status status;
-    MDB_stat stat;
+    MDB_stat stat = {0};
     MDB_txn *txn;
     MDB_dbi dbi;
     int error = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
