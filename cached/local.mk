@@ -48,3 +48,4 @@ bin_PROGRAMS += cached/stsctl
 cached_stsctl_SOURCES = cached/stsctl.c cached/stsctl_print.c cached/stsctl_print.h
 cached_stsctl_CPPFLAGS = $(CACHED_CPPFLAGS)
 cached_stsctl_LDADD = $(CACHED_LIBS)
+dist_man_MANS += cached/stsctl.8 cached/sts-cached.8 common/sts-cached.conf.5
