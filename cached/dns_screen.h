@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 enum {
-    DNS_REPLY_MAX = 16384,      /* bytes of any reply */
-    DNS_TXT_REPLY_MAX = 4096,   /* bytes of a reply to a TXT question */
-    DNS_RECORDS_MAX = 64,       /* over all sections */
-    DNS_TXT_RDATA_MAX = 1024,   /* bytes of one TXT record */
-    DNS_TXT_STRINGS_MAX = 8,    /* strings of one TXT record */
-    DNS_POINTERS_MAX = 16       /* compression pointers a name, strictly backward */
+    DNS_REPLY_MAX = 16384,    /* bytes of any reply */
+    DNS_TXT_REPLY_MAX = 4096, /* bytes of a reply to a TXT question */
+    DNS_RECORDS_MAX = 64,     /* over all sections */
+    DNS_TXT_RDATA_MAX = 1024, /* bytes of one TXT record */
+    DNS_TXT_STRINGS_MAX = 8,  /* strings of one TXT record */
+    DNS_POINTERS_MAX = 16     /* compression pointers a name, strictly backward */
 };
 
 enum dns_screen { DNS_SCREEN_OK, DNS_SCREEN_TRUNCATED, DNS_SCREEN_OTHER, DNS_SCREEN_BAD };

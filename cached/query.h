@@ -60,8 +60,9 @@ MUST_CHECK bool query_ask(struct query_engine *, const struct question *, struct
                           query_done_fn *, void *arg, struct query_token **token);
 void query_cancel(struct query_token *);
 
-/* A forced fetch (stsctl flush and refresh): regardless of TXT when a policy is in force, forgetting
- * outcome and back-off first. Only a newly fetched valid policy replaces one in force. */
+/* A forced fetch (stsctl flush and refresh): regardless of TXT when a policy is in force,
+ * forgetting outcome and back-off first. Only a newly fetched valid policy replaces one in force.
+ */
 enum refetch_outcome {
     REFETCH_RENEWED,  /* a valid policy was fetched and is in force */
     REFETCH_KEPT,     /* the fetch failed; the old policy stays in force */
@@ -77,8 +78,8 @@ struct refetch_result {
 typedef void query_refetch_fn(const struct refetch_result *, void *arg);
 /* `done` comes once, from the loop; there is no way to cancel but query_engine_free. */
 void query_refetch(struct query_engine *, const char *domain, query_refetch_fn *done, void *arg);
-/* Forgets all about the domain, an enforce policy included (flush --force); what is under way for it
- * will not bring the old policy back. */
+/* Forgets all about the domain, an enforce policy included (flush --force); what is under way for
+ * it will not bring the old policy back. */
 void query_forget(struct query_engine *, const char *domain);
 
 /* How many resolutions run. */

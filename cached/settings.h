@@ -53,7 +53,8 @@ struct settings {
 MUST_CHECK struct settings *settings_read(const char *path, char *error, size_t size);
 void settings_free(struct settings *);
 void settings_print(const struct settings *, FILE *);
-/* Reads `path` again, keeping what only a restart can change (a warning names it). NULL: as above. */
+/* Reads `path` again, keeping what only a restart can change (a warning names it). NULL: as above.
+ */
 MUST_CHECK struct settings *settings_reload(const char *path, const struct settings *running,
                                             char *error, size_t size);
 

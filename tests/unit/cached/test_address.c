@@ -170,8 +170,8 @@ test_allowed(void **state)
         {"172.23.255.255", false},
         {"8.8.8.8", true},
     };
-    char *items[] = {(char[]){"127.0.0.0/8"}, (char[]){"192.168.5.5"},
-                            (char[]){"fd00:1::/32"}, (char[]){"::1"}, (char[]){"172.24.9.9/13"}};
+    char *items[] = {(char[]){"127.0.0.0/8"}, (char[]){"192.168.5.5"}, (char[]){"fd00:1::/32"},
+                     (char[]){"::1"}, (char[]){"172.24.9.9/13"}};
     size_t bad;
     struct address_list *list = address_list_new(items, 5, &bad);
 
