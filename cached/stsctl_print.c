@@ -1,6 +1,7 @@
 #include "cached/stsctl_print.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,24 +3,26 @@
 #ifndef STS_CACHED_STSCTL_PRINT_H
 #define STS_CACHED_STSCTL_PRINT_H
 
-#include <jansson.h>
 #include <stdio.h>
 
 #include "common/answer.h"
 
+struct json_t; /* of jansson */
+
 /* The verdict line, then why when it is not plainly "ok". */
-void print_verdict(FILE *, const json_t *reply);
+void print_verdict(FILE *, const struct json_t *reply);
 /* The same from a query socket's reply: the line as it came, and what it says. */
 void print_answer(FILE *, const char *line, const struct answer_view *);
 /* The JSON object of such a reply; what a query socket does not tell is missing. */
-json_t *print_answer_json(const struct answer_view *, int exit_code);
+struct json_t *print_answer_json(const struct answer_view *, int exit_code);
 
-void print_policy(FILE *, const json_t *reply);       /* show: a block */
-void print_policy_line(FILE *, const json_t *policy); /* list: domain mode max_age expires id */
-void print_refetch(FILE *, const json_t *reply);      /* flush DOMAIN, refresh */
-void print_flush(FILE *, const json_t *reply);        /* flush GLOB, --all */
-void print_stats(FILE *, const json_t *reply);
-void print_nodes(FILE *, const json_t *reply);
+void print_policy(FILE *, const struct json_t *reply); /* show: a block */
+void print_policy_line(FILE *,
+                       const struct json_t *policy);    /* list: domain mode max_age expires id */
+void print_refetch(FILE *, const struct json_t *reply); /* flush DOMAIN, refresh */
+void print_flush(FILE *, const struct json_t *reply);   /* flush GLOB, --all */
+void print_stats(FILE *, const struct json_t *reply);
+void print_nodes(FILE *, const struct json_t *reply);
 
 /* `len` bytes, everything but printable ASCII as \xNN. */
 void print_bytes(FILE *, const char *bytes, size_t len);
