@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "cached/cache.h"
+#include "cached/verdict.h"
 #include "common/answer.h"
 
 struct event_base;
@@ -22,29 +23,12 @@ struct question {
     const char *domain; /* normalised; copied */
     bool want_mx;       /* judge the domain's MX hosts too (under enforce) */
     bool host_only;     /* "[host]": the domain itself is the only candidate, no MX look-up */
-    bool refresh_txt;   /* the asker is about to refuse a host: look at TXT in the background */
     int64_t wait_ms;    /* answer within; negative: answer-deadline; 0: now, from what is known */
     int64_t arrived_ms; /* boot time at which the frame arrived */
 };
 
-/* What is answered: facts for the front ends to put in their words. Borrowed, valid only during the
- * callback (or, when query_ask answered on the spot, until the next query_* or cache_* call). */
-struct judgement {
-    enum verdict verdict;
-    enum sts_error reason;
-    enum answer_source source;
-    const char *domain;
-    const char *detail;          /* "" or the layer's own words ("HTTP status 503") */
-    int http_status;             /* of the failed fetch, else 0 */
-    const struct entry *entry;   /* NULL: nothing is remembered */
-    const struct policy *policy; /* the one in force, or NULL */
-    int64_t expires_s;           /* wall time; only with a policy */
-    const char *const *hosts;    /* candidate hosts that the policy lists, by preference */
-    size_t host_count;
-    const char *const *candidates; /* all candidate hosts, when MX was asked */
-    size_t candidate_count;
-};
-
+/* Borrowed, valid only during the callback (or, when query_ask answered on the spot, until the next
+ * query_* or cache_* call). */
 typedef void query_done_fn(const struct judgement *, void *arg);
 
 struct query_engine *query_engine_new(struct event_base *, const struct settings *, struct cache *,
@@ -81,6 +65,13 @@ void query_refetch(struct query_engine *, const char *domain, query_refetch_fn *
 /* Forgets all about the domain, an enforce policy included (flush --force); what is under way for
  * it will not bring the old policy back. */
 void query_forget(struct query_engine *, const char *domain);
+
+/* The daily refresh: fetches the policy in force again in the background, within the rate limits.
+ * False: nothing was started (no policy, already running, or overload). */
+bool query_refresh(struct query_engine *, const char *domain);
+/* A host is being refused: looks in the background whether TXT has a newer id (RFC 8461 s5.1), at
+ * most once in VERDICT_RECHECK_MS. */
+void query_recheck(struct query_engine *, const char *domain);
 
 /* How many resolutions run. */
 size_t query_running(const struct query_engine *);

@@ -1,1 +1,127 @@
 #include "cached/settings.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/sockspec.h"
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
+
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+static const char *const unknown_answers[] = {"accept", "tempfail", NULL};
+static const char *const work_modes[] = {"enforce", "observe", "off", NULL};
+static const char *const dane_failures[] = {"sts", "defer", NULL};
+
+static const char *
+check_socket(const char *value)
+{
+    static __thread char why[128];
+    struct sockspec spec;
+
+    return sockspec_parse(value, &spec, why, sizeof why) ? NULL : why;
+}
+
+#define AT(field) offsetof(struct settings, field)
+
+/* section, name, type, field, default, min, max, choices, reload, check */
+static const struct conf_option table[] = {
+    {NULL, "listen", CONF_LIST, AT(listen), "unix:/run/sts-cached/query.sock inet:8461@127.0.0.1",
+     0, 0, NULL, false, check_socket},
+    {NULL, "control", CONF_STRING, AT(control), "unix:/run/sts-cached/control.sock", 0, 0, NULL,
+     false, check_socket},
+    {NULL, "socket-mode", CONF_MODE, AT(socket_mode), "0666", 0, 0777, NULL, false, NULL},
+    {NULL, "socket-group", CONF_STRING, AT(socket_group), NULL, 0, 0, NULL, false, NULL},
+    {NULL, "user", CONF_STRING, AT(user), NULL, 0, 0, NULL, false, NULL},
+    {NULL, "state-directory", CONF_STRING, AT(state_directory), "/var/lib/sts-cached", 0, 0, NULL,
+     false, NULL},
+    {NULL, "store-size", CONF_SIZE, AT(store_size), "1G", MIB, 1024 * GIB, NULL, false, NULL},
+    {NULL, "memory-size", CONF_SIZE, AT(memory_size), "256M", MIB, 1024 * GIB, NULL, true, NULL},
+    {NULL, "answer-deadline", CONF_DURATION, AT(answer_deadline_ms), "4s", 10, 60 * SECOND, NULL,
+     true, NULL},
+    {NULL, "refresh-interval", CONF_DURATION, AT(refresh_interval_ms), "1d", 5 * MINUTE, 30 * INT64_C(1) * DAY,
+     NULL, true, NULL},
+    {NULL, "on-unknown", CONF_CHOICE, AT(on_unknown), "accept", 0, 0, unknown_answers, true, NULL},
+    {NULL, "on-pending", CONF_CHOICE, AT(on_pending), "tempfail", 0, 0, unknown_answers, true,
+     NULL},
+    {NULL, "mode", CONF_CHOICE, AT(mode), "enforce", 0, 0, work_modes, true, NULL},
+    {NULL, "dane", CONF_BOOL, AT(dane), "off", 0, 0, NULL, true, NULL},
+    {NULL, "dane-on-failure", CONF_CHOICE, AT(dane_on_failure), "sts", 0, 0, dane_failures, true,
+     NULL},
+    {NULL, "probe", CONF_BOOL, AT(probe), "off", 0, 0, NULL, true, NULL},
+    {NULL, "probe-port", CONF_NUMBER, AT(probe_port), "25", 1, 65535, NULL, true, NULL},
+    {"http", "listen", CONF_STRING, AT(http.listen), NULL, 0, 0, NULL, false, check_socket},
+    {"dns", "servers", CONF_LIST, AT(dns.servers), NULL, 0, 0, NULL, true, check_socket},
+    {"dns", "timeout", CONF_DURATION, AT(dns.timeout_ms), "2s", 10, 60 * SECOND, NULL, true, NULL},
+    {"dns", "trust-ad", CONF_BOOL, AT(dns.trust_ad), "false", 0, 0, NULL, true, NULL},
+    {"fetch", "ca-file", CONF_STRING, AT(fetch.ca_file), "/etc/ssl/certs/ca-certificates.crt", 0, 0,
+     NULL, true, NULL},
+    {"fetch", "port", CONF_NUMBER, AT(fetch.port), "443", 1, 65535, NULL, true, NULL},
+    {"fetch", "timeout", CONF_DURATION, AT(fetch.timeout_ms), "20s", 100, 10 * MINUTE, NULL, true,
+     NULL},
+    {"fetch", "max-running", CONF_NUMBER, AT(fetch.max_running), "256", 1, 10000, NULL, true, NULL},
+    {"fetch", "allow-address", CONF_LIST, AT(fetch.allow_address), NULL, 0, 0, NULL, true, NULL},
+    {"fetch", "user-agent", CONF_STRING, AT(fetch.user_agent), "sts-milter/" PACKAGE_VERSION, 0, 0,
+     NULL, true, NULL},
+    {"fetch", "proxy", CONF_STRING, AT(fetch.proxy), NULL, 0, 0, NULL, true, NULL},
+    {"redis", "server", CONF_STRING, AT(redis.server), NULL, 0, 0, NULL, false, check_socket},
+    {"redis", "sentinels", CONF_LIST, AT(redis.sentinels), NULL, 0, 0, NULL, false, check_socket},
+    {"redis", "master-name", CONF_STRING, AT(redis.master_name), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "username", CONF_STRING, AT(redis.username), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "password-file", CONF_STRING, AT(redis.password_file), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "database", CONF_NUMBER, AT(redis.database), "0", 0, 65535, NULL, false, NULL},
+    {"redis", "prefix", CONF_STRING, AT(redis.prefix), "sts:", 0, 0, NULL, false, NULL},
+    {"redis", "timeout", CONF_DURATION, AT(redis.timeout_ms), "100ms", 1, 60 * SECOND, NULL, false,
+     NULL},
+    {"redis", "key-file", CONF_STRING, AT(redis.key_file), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "tls", CONF_BOOL, AT(redis.tls), "off", 0, 0, NULL, false, NULL},
+    {"redis", "ca-file", CONF_STRING, AT(redis.ca_file), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "cert-file", CONF_STRING, AT(redis.cert_file), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "key-file-tls", CONF_STRING, AT(redis.key_file_tls), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "insecure", CONF_BOOL, AT(redis.insecure), "off", 0, 0, NULL, false, NULL},
+};
+
+enum { ROWS = sizeof table / sizeof *table };
+
+struct settings *
+settings_read(const char *path, char *error, size_t size)
+{
+    struct settings *s = alloc_zero(1, sizeof *s);
+
+    if (conf_read(path, table, ROWS, s, error, size))
+        return s;
+    free(s);
+    return NULL;
+}
+
+void
+settings_free(struct settings *s)
+{
+    if (s == NULL)
+        return;
+    conf_done(table, ROWS, s);
+    free(s);
+}
+
+void
+settings_print(const struct settings *s, FILE *out)
+{
+    conf_print(table, ROWS, s, out);
+}
+
+struct settings *
+settings_reload(const char *path, const struct settings *running, char *error, size_t size)
+{
+    struct settings *next = settings_read(path, error, size);
+    const char *kept;
+
+    if (next == NULL)
+        return NULL;
+    kept = conf_keep_restart_values(table, ROWS, running, next);
+    if (kept != NULL)
+        log_warning("the new value of %s counts only after a restart", kept);
+    return next;
+}

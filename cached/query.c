@@ -1,0 +1,669 @@
+/* What happens to a question.
+ *
+ *   query_ask     a hit in memory is answered on the spot; else the asker joins the running
+ *                 resolution of the domain, or starts one, and waits until its deadline
+ *   step_txt      the TXT record at _mta-sts.<domain>
+ *   step_fetch    the policy file, when the record's id is new, and into the cache with it
+ *   step_mx       the MX set, when an asker needs it and the policy enforces
+ *   step_answer   one verdict for every asker; a refusal goes back to step_txt once
+ *
+ * Askers come and go while a resolution runs; it ends when its work is done, asked for or not. */
+#include "cached/query.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cached/inflight.h"
+#include "cached/settings.h"
+#include "cached/stats.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+enum {
+    FETCH_BACKOFF_MS = 5 * 60 * 1000, /* RFC 8461 s3.3: between two fetches of one id */
+    FETCH_WINDOW_MS = 5 * 60 * 1000,  /* at most three fetches of a domain in it, whatever the ids */
+    FETCH_IN_WINDOW = 3,
+    RETRY_MIN_S = 300,                /* a failed refresh is tried again after an eighth of the */
+    RETRY_MAX_S = 3600,               /* time left, within these */
+    LOOKUP_RETRY_S = 60               /* TXT could not be asked, a policy is in force */
+};
+
+struct query_engine {
+    struct event_base *base;
+    const struct settings *settings;
+    struct cache *cache;
+    struct source *source;
+    struct stats *stats;
+    struct inflight *inflight;
+    struct judgement judgement; /* the one being spoken */
+};
+
+enum step_result { NEXT, WAIT, DONE };
+
+static void take_up(struct resolution *, enum resolution_step);
+
+/* --- fetching: when it is allowed, and what comes of it -------------------------------------- */
+
+/* RFC 8461 s3.3: not the same failed id again within five minutes; DESIGN: three in five minutes. */
+static bool
+may_fetch(const struct entry *e, const char *id, int64_t now_ms)
+{
+    const struct fetch_memory *f = e->fetches;
+
+    if (f == NULL || f->tried_ms[0] == 0)
+        return true;
+    if (f->tried_ms[FETCH_IN_WINDOW - 1] != 0 &&
+        now_ms - f->tried_ms[FETCH_IN_WINDOW - 1] < FETCH_WINDOW_MS)
+        return false;
+    return strcmp(f->failed_id, id) != 0 || now_ms - f->tried_ms[0] >= FETCH_BACKOFF_MS;
+}
+
+static void
+remember_trouble(struct resolution *r, enum sts_error error, const char *detail, int http_status)
+{
+    r->error = error;
+    r->http_status = http_status;
+    snprintf(r->detail, sizeof r->detail, "%s", detail);
+}
+
+static void
+fetch_failed(struct resolution *r, const struct fetch_result *result)
+{
+    struct query_engine *q = r->engine;
+    struct entry *e = r->entry;
+    int64_t left_s = (e->expires_ms - clock_boot_ms()) / 1000;
+    int64_t retry_s = left_s / 8;
+
+    remember_trouble(r, result->error, result->detail, result->http_status);
+    q->stats->fetches_failed[result->error]++;
+    retry_s = retry_s < RETRY_MIN_S ? RETRY_MIN_S : retry_s > RETRY_MAX_S ? RETRY_MAX_S : retry_s;
+    cache_note_failure(q->cache, e, r->id, result, (uint32_t)retry_s);
+    if (!verdict_policy_in_force(e, clock_boot_ms()))
+        return;
+    q->stats->refreshes_failed++;
+    if (policy_mode(e->policy) != POLICY_MODE_NONE) /* RFC 8461 s3.3, s8.3 */
+        log_warning("the policy of %s could not be refreshed: %s%s%s; the cached one stays "
+                    "in force for %lld s",
+                    e->domain, sts_error_name(result->error), result->detail[0] ? ": " : "",
+                    result->detail, (long long)left_s);
+}
+
+static void
+policy_fetched(struct resolution *r, struct policy *policy)
+{
+    struct query_engine *q = r->engine;
+    struct entry *e = r->entry;
+
+    if (verdict_policy_in_force(e, clock_boot_ms()) && verdict_is_weaker(e->policy, policy)) {
+        q->stats->weakened++;
+        log_warning("alarm: the policy of %s became weaker: mode %s to %s, id %s to %s",
+                    e->domain, policy_mode_name(policy_mode(e->policy)),
+                    policy_mode_name(policy_mode(policy)), e->id, r->id);
+    }
+    cache_set_policy(q->cache, e, policy, r->id);
+    r->fetched = true;
+    r->error = STS_OK;
+}
+
+static void
+on_fetch(const struct fetch_result *result, void *arg)
+{
+    struct resolution *r = arg;
+    struct fetch_result invalid = {.error = STS_OK};
+    struct policy *policy;
+
+    r->job = NULL;
+    if (result->error == STS_OK) {
+        invalid.error = policy_parse(result->body, result->len, &policy, invalid.detail,
+                                     sizeof invalid.detail);
+        invalid.http_status = result->http_status;
+        result = &invalid;
+    }
+    if (result->error == STS_OK)
+        policy_fetched(r, policy);
+    else
+        fetch_failed(r, result);
+    take_up(r, STEP_MX);
+}
+
+static enum step_result
+step_fetch(struct resolution *r)
+{
+    struct query_engine *q = r->engine;
+
+    cache_note_fetch(q->cache, r->entry);
+    q->stats->fetches++;
+    r->job = source_fetch(q->source, r->entry->domain, on_fetch, r);
+    return WAIT;
+}
+
+/* --- the TXT record -------------------------------------------------------------------------- */
+
+/* No usable record, or none could be had. That ends no policy in force (RFC 8461 s3.1). */
+static void
+record_missing(struct resolution *r, enum sts_error error, uint32_t ttl_s, const char *detail)
+{
+    struct cache *cache = r->engine->cache;
+    struct entry *e = r->entry;
+    int64_t now = clock_boot_ms();
+    bool unknown = sts_error_is_dns(error);
+
+    remember_trouble(r, error, detail, 0);
+    if (verdict_policy_in_force(e, now) || (unknown && verdict_failure_stands(e, now)))
+        cache_set_checked(cache, e, unknown ? LOOKUP_RETRY_S : ttl_s);
+    else if (unknown)
+        cache_set_unknown(cache, e, error);
+    else
+        cache_set_none(cache, e, error, ttl_s);
+}
+
+/* The step after TXT: FETCH when the record tells of a policy that we do not have. */
+static enum resolution_step
+after_record(struct resolution *r)
+{
+    const struct entry *e = r->entry;
+    int64_t now = clock_boot_ms();
+    bool in_force = verdict_policy_in_force(e, now);
+
+    if (r->fetched)
+        return STEP_MX;
+    if (!r->record_found) {
+        if (!r->force_fetch || !in_force)
+            return STEP_MX;
+        snprintf(r->id, sizeof r->id, "%s", e->id); /* RFC 8461 s10.2: regardless of the record */
+    } else if (in_force && !r->force_fetch && strcmp(e->id, r->id) == 0) {
+        return STEP_MX;
+    }
+    return may_fetch(e, r->id, now) ? STEP_FETCH : STEP_MX;
+}
+
+static void
+on_txt(const struct txt_result *result, void *arg)
+{
+    struct resolution *r = arg;
+    enum sts_error error = result->error;
+
+    r->job = NULL;
+    if (error == STS_OK)
+        error = txt_parse(result->records, result->count, r->id);
+    r->record_found = error == STS_OK;
+    if (r->record_found)
+        cache_set_checked(r->engine->cache, r->entry, result->ttl_s);
+    else
+        record_missing(r, error, result->ttl_s, result->detail);
+    take_up(r, after_record(r));
+}
+
+static enum step_result
+step_txt(struct resolution *r)
+{
+    r->engine->stats->txt_lookups++;
+    r->job = source_txt(r->engine->source, r->entry->domain, on_txt, r);
+    return WAIT;
+}
+
+/* --- the MX set ------------------------------------------------------------------------------ */
+
+static void
+on_mx(const struct mx_result *result, void *arg)
+{
+    struct resolution *r = arg;
+
+    r->job = NULL;
+    if (result->error != STS_OK)
+        remember_trouble(r, result->error, result->detail, 0);
+    cache_set_mx(r->engine->cache, r->entry, result);
+    take_up(r, STEP_ANSWER);
+}
+
+static enum step_result
+step_mx(struct resolution *r)
+{
+    struct query_engine *q = r->engine;
+
+    if (!r->want_mx || verdict_judge(r->entry, r->entry->domain, true, false,
+                                               clock_boot_ms(), &q->judgement) != VERDICT_NEEDS_MX)
+        return NEXT;
+    q->stats->mx_lookups++;
+    r->job = source_mx(q->source, r->entry->domain, on_mx, r);
+    return WAIT;
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+/* Observing, the true verdict is logged and counted, and "none" is spoken. */
+static void
+speak(struct query_engine *q, struct judgement *j, int64_t arrived_ms)
+{
+    int64_t ms = clock_boot_ms() - arrived_ms;
+
+    stats_count_answer(q->stats, j->verdict, j->reason, j->source, ms);
+    log_info("query domain=%s verdict=%s source=%s reason=%s ms=%lld%s%s", j->domain,
+             verdict_name(j->verdict), answer_source_name(j->source), sts_error_name(j->reason),
+             (long long)ms, j->detail[0] ? " detail=" : "", j->detail);
+    if (q->settings->mode == WORK_OBSERVE) {
+        j->verdict = VERDICT_NONE;
+        j->reason = STS_OBSERVE;
+        j->policy = NULL;
+        j->host_count = 0;
+    }
+}
+
+/* Ends one wait. The callback may ask again, or cancel others. */
+static void
+answer(struct query_token *token, struct judgement *j)
+{
+    query_done_fn *done = token->done;
+    void *arg = token->arg;
+    struct query_engine *q = token->resolution->engine;
+    int64_t arrived_ms = token->arrived_ms;
+
+    inflight_stop_waiting(token);
+    speak(q, j, arrived_ms);
+    done(j, arg);
+}
+
+static enum verdict_need
+judge_for(const struct query_token *token, struct judgement *j)
+{
+    const struct entry *e = token->resolution->entry;
+
+    return verdict_judge(e, e->domain, token->want_mx, token->host_only, clock_boot_ms(), j);
+}
+
+/* Answers everyone whose verdict is final by now. First they are picked, then called: a callback
+ * may cancel any other wait. */
+static void
+answer_ready(struct resolution *r)
+{
+    struct judgement *j = &r->engine->judgement;
+    LIST_HEAD(, query_token) ready = LIST_HEAD_INITIALIZER(ready);
+    struct query_token *token, *next;
+    enum verdict_need need;
+
+    for (token = LIST_FIRST(&r->waiters); token != NULL; token = next) {
+        next = LIST_NEXT(token, link);
+        if (judge_for(token, j) == VERDICT_FINAL) {
+            LIST_REMOVE(token, link);
+            LIST_INSERT_HEAD(&ready, token, link);
+        }
+    }
+    while ((token = LIST_FIRST(&ready)) != NULL) {
+        need = judge_for(token, j);
+        verdict_in_doubt(need, r->record_found, need == VERDICT_FINAL ? j->reason : STS_DEADLINE, j);
+        answer(token, j);
+    }
+}
+
+/* Whoever is left cannot be answered finally: a refusal wants a fresh TXT record first, a late asker
+ * the MX set; what the fetch limit keeps from being known is unknown. */
+static enum step_result
+step_answer(struct resolution *r)
+{
+    struct judgement *j = &r->engine->judgement;
+    struct query_token *token;
+    enum verdict_need need;
+
+    while ((token = LIST_FIRST(&r->waiters)) != NULL) {
+        need = judge_for(token, j);
+        if (need == VERDICT_NEEDS_RECHECK && !r->rechecked) {
+            r->rechecked = true;
+            r->step = STEP_TXT;
+            return NEXT;
+        }
+        if (need == VERDICT_NEEDS_MX) {
+            r->step = STEP_MX;
+            return NEXT;
+        }
+        if (need == VERDICT_NEEDS_TXT)
+            verdict_in_doubt(need, false, STS_OVERLOAD, j);
+        answer(token, j);
+    }
+    return DONE;
+}
+
+/* --- the driver ------------------------------------------------------------------------------ */
+
+/* Each step says whether the next one (r->step, set by the step when it is another than the next in
+ * line) can run now, or a callback will come. */
+static const struct {
+    const char *name;
+    enum step_result (*run)(struct resolution *);
+} steps[] = {
+    [STEP_TXT] = {"txt", step_txt},
+    [STEP_FETCH] = {"fetch", step_fetch},
+    [STEP_MX] = {"mx", step_mx},
+    [STEP_ANSWER] = {"answer", step_answer},
+};
+
+static void
+finish(struct resolution *r)
+{
+    struct query_engine *q = r->engine;
+    struct refetch_result result = {.error = r->error, .http_status = r->http_status};
+    struct refetch_waiter *w;
+    char detail[SOURCE_DETAIL_SIZE], domain[DOMAIN_SIZE];
+    STAILQ_HEAD(, refetch_waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
+
+    if (r->fetched)
+        result.outcome = REFETCH_RENEWED;
+    else if (verdict_policy_in_force(r->entry, clock_boot_ms()))
+        result.outcome = REFETCH_KEPT;
+    else
+        result.outcome = REFETCH_NO_POLICY;
+    result.detail = memcpy(detail, r->detail, sizeof detail);
+    result.domain = strcpy(domain, r->entry->domain);
+    while ((w = STAILQ_FIRST(&r->refetchers)) != NULL) {
+        STAILQ_REMOVE_HEAD(&r->refetchers, link);
+        STAILQ_INSERT_TAIL(&waiters, w, link);
+    }
+    r->entry->source = SOURCE_MEMORY; /* where it came from has been told */
+    inflight_remove(q->inflight, r, q->cache);
+    while ((w = STAILQ_FIRST(&waiters)) != NULL) {
+        STAILQ_REMOVE_HEAD(&waiters, link);
+        w->done(&result, w->arg);
+        free(w);
+    }
+}
+
+/* Goes on with a resolution at `step`, from the loop. */
+static void
+take_up(struct resolution *r, enum resolution_step step)
+{
+    r->step = step;
+    for (;;) {
+        answer_ready(r);
+        step = r->step;
+        log_debug("resolution domain=%s step=%s", r->entry->domain, steps[step].name);
+        switch (steps[step].run(r)) {
+        case WAIT:
+            return;
+        case DONE:
+            finish(r);
+            return;
+        case NEXT:
+            if (r->step == step)
+                r->step = step + 1;
+        }
+    }
+}
+
+/* Begins a resolution at a step that waits, so that nobody is answered before the caller returned. */
+static struct resolution *
+begin(struct query_engine *q, struct entry *e, enum resolution_step step)
+{
+    struct resolution *r = inflight_add(q->inflight, q, e, clock_boot_ms());
+
+    r->step = step;
+    return r;
+}
+
+static void
+set_off(struct resolution *r)
+{
+    enum step_result result = steps[r->step].run(r);
+
+    assert(result == WAIT);
+    (void)result;
+}
+
+static bool
+begin_background(struct query_engine *q, struct entry *e, bool force_fetch)
+{
+    struct resolution *r;
+
+    if (inflight_count(q->inflight) >= QUERY_RUNNING_MAX ||
+        inflight_find(q->inflight, e->domain) != NULL)
+        return false;
+    r = begin(q, e, STEP_TXT);
+    r->force_fetch = force_fetch;
+    set_off(r);
+    return true;
+}
+
+/* --- questions ------------------------------------------------------------------------------- */
+
+/* Work that an answered question shows to be due; nobody waits for it. */
+static void
+keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
+{
+    bool fetch = false, look;
+
+    if (verdict_policy_in_force(e, now)) {
+        fetch = now >= e->refresh_ms && may_fetch(e, e->id, now);
+        look = now >= e->recheck_ms;
+    } else if (verdict_failure_stands(e, now)) {
+        look = now >= e->recheck_ms || now - e->fetches->tried_ms[0] >= FETCH_BACKOFF_MS;
+    } else {
+        look = e->outcome_unknown && now >= e->outcome_until_ms;
+    }
+    if (fetch || look)
+        (void)begin_background(q, e, fetch);
+}
+
+static void
+on_deadline(int fd, short what, void *arg)
+{
+    struct query_token *token = arg;
+    struct resolution *r = token->resolution;
+    struct judgement *j = &r->engine->judgement;
+    enum verdict_need need = judge_for(token, j);
+
+    (void)fd, (void)what;
+    if (need != VERDICT_FINAL) {
+        r->engine->stats->deadlines_missed++;
+        verdict_in_doubt(need, r->record_found, STS_DEADLINE, j);
+    }
+    answer(token, j);
+}
+
+/* The resolution to wait for; NULL when there would be too many. */
+static struct resolution *
+join_or_begin(struct query_engine *q, const struct question *question, enum verdict_need need)
+{
+    struct resolution *r = inflight_find(q->inflight, question->domain);
+    struct entry *e;
+
+    if (r == NULL) {
+        if (inflight_count(q->inflight) >= QUERY_RUNNING_MAX)
+            return NULL;
+        e = cache_want(q->cache, question->domain);
+        r = begin(q, e, need == VERDICT_NEEDS_MX ? STEP_MX : STEP_TXT);
+        r->rechecked = need == VERDICT_NEEDS_RECHECK;
+        r->want_mx = question->want_mx && !question->host_only;
+        set_off(r);
+    }
+    r->want_mx = r->want_mx || (question->want_mx && !question->host_only);
+    return r;
+}
+
+static int64_t
+time_to_wait(const struct query_engine *q, const struct question *question,
+             const struct resolution *r, int64_t now)
+{
+    int64_t deadline_ms = q->settings->answer_deadline_ms;
+    int64_t wait_ms = question->wait_ms;
+
+    if (now - r->started_ms >= deadline_ms)
+        return 0;
+    if (wait_ms < 0 || wait_ms > deadline_ms)
+        wait_ms = deadline_ms;
+    return question->arrived_ms + wait_ms - now;
+}
+
+/* MTA-STS is switched off: nothing is looked at. */
+static bool
+answer_off(const struct question *question, struct judgement *now)
+{
+    verdict_judge(NULL, question->domain, false, false, 0, now);
+    now->verdict = VERDICT_NONE;
+    now->reason = STS_OFF;
+    return true;
+}
+
+static bool
+answer_now(struct query_engine *q, const struct question *question, struct entry *e,
+           struct judgement *now)
+{
+    speak(q, now, question->arrived_ms);
+    if (e == NULL)
+        return true;
+    if (e->policy != NULL)
+        cache_note_asked(q->cache, e);
+    keep_fresh(q, e, clock_boot_ms());
+    if (inflight_find(q->inflight, e->domain) == NULL)
+        e->source = SOURCE_MEMORY;
+    return true;
+}
+
+bool
+query_ask(struct query_engine *q, const struct question *question, struct judgement *now,
+          query_done_fn *done, void *arg, struct query_token **token)
+{
+    int64_t now_ms = clock_boot_ms(), wait_ms;
+    struct entry *e;
+    struct resolution *r;
+    enum verdict_need need;
+
+    if (q->settings->mode == WORK_OFF)
+        return answer_off(question, now);
+    e = cache_get(q->cache, question->domain, true);
+    need = verdict_judge(e, question->domain, question->want_mx, question->host_only, now_ms, now);
+    if (need == VERDICT_FINAL)
+        return answer_now(q, question, e, now);
+    r = join_or_begin(q, question, need);
+    if (r == NULL) {
+        verdict_in_doubt(need, false, STS_OVERLOAD, now);
+        speak(q, now, question->arrived_ms);
+        return true;
+    }
+    wait_ms = time_to_wait(q, question, r, now_ms);
+    if (wait_ms <= 0) {
+        verdict_judge(r->entry, question->domain, question->want_mx, question->host_only, now_ms,
+                      now);
+        verdict_in_doubt(need, r->record_found, STS_DEADLINE, now);
+        speak(q, now, question->arrived_ms);
+        return true;
+    }
+    *token = inflight_wait(r, q->base, wait_ms, on_deadline);
+    (*token)->done = done;
+    (*token)->arg = arg;
+    (*token)->arrived_ms = question->arrived_ms;
+    (*token)->want_mx = question->want_mx;
+    (*token)->host_only = question->host_only;
+    return false;
+}
+
+void
+query_cancel(struct query_token *token)
+{
+    inflight_stop_waiting(token);
+}
+
+/* --- work that nobody's question started ------------------------------------------------------- */
+
+bool
+query_refresh(struct query_engine *q, const char *domain)
+{
+    struct entry *e = cache_get(q->cache, domain, true);
+    int64_t now = clock_boot_ms();
+
+    if (!verdict_policy_in_force(e, now) || !may_fetch(e, e->id, now) ||
+        !begin_background(q, e, true))
+        return false;
+    q->stats->refreshes++;
+    return true;
+}
+
+void
+query_recheck(struct query_engine *q, const char *domain)
+{
+    struct entry *e = cache_get(q->cache, domain, false);
+    int64_t now = clock_boot_ms();
+
+    if (verdict_policy_in_force(e, now) && now - e->checked_ms >= VERDICT_RECHECK_MS)
+        (void)begin_background(q, e, false);
+}
+
+/* From the first step again, whatever was under way: its result would be older than the order. */
+static void
+restart(struct resolution *r, bool force_fetch)
+{
+    source_cancel(r->job);
+    r->job = NULL;
+    r->step = STEP_TXT;
+    r->force_fetch = force_fetch;
+    r->record_found = r->fetched = r->rechecked = false;
+    r->error = STS_OK;
+    r->id[0] = r->detail[0] = '\0';
+    set_off(r);
+}
+
+void
+query_refetch(struct query_engine *q, const char *domain, query_refetch_fn *done, void *arg)
+{
+    struct entry *e = cache_want(q->cache, domain);
+    struct resolution *r = inflight_find(q->inflight, domain);
+    struct refetch_waiter *w = alloc_zero(1, sizeof *w);
+
+    w->done = done;
+    w->arg = arg;
+    cache_forget_outcome(q->cache, e);
+    if (r == NULL) {
+        r = begin(q, e, STEP_TXT);
+        r->force_fetch = true;
+        set_off(r);
+    } else {
+        restart(r, true);
+    }
+    STAILQ_INSERT_TAIL(&r->refetchers, w, link);
+}
+
+void
+query_forget(struct query_engine *q, const char *domain)
+{
+    struct resolution *r = inflight_find(q->inflight, domain);
+
+    cache_forget(q->cache, domain);
+    if (r != NULL)
+        restart(r, r->force_fetch);
+}
+
+size_t
+query_running(const struct query_engine *q)
+{
+    return inflight_count(q->inflight);
+}
+
+struct query_engine *
+query_engine_new(struct event_base *base, const struct settings *settings, struct cache *cache,
+                 struct source *source, struct stats *stats)
+{
+    struct query_engine *q = alloc_zero(1, sizeof *q);
+
+    q->base = base;
+    q->settings = settings;
+    q->cache = cache;
+    q->source = source;
+    q->stats = stats;
+    q->inflight = inflight_new();
+    return q;
+}
+
+void
+query_engine_set_settings(struct query_engine *q, const struct settings *settings)
+{
+    q->settings = settings;
+}
+
+void
+query_engine_free(struct query_engine *q)
+{
+    if (q == NULL)
+        return;
+    inflight_free(q->inflight, q->cache);
+    free(q);
+}

@@ -1,0 +1,184 @@
+#include "cached/verdict.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+
+enum { COMPARED_MAX = 64 };
+
+bool
+verdict_policy_in_force(const struct entry *e, int64_t now_ms)
+{
+    return e != NULL && e->policy != NULL && now_ms < e->expires_ms;
+}
+
+bool
+verdict_failure_stands(const struct entry *e, int64_t now_ms)
+{
+    return e != NULL && e->fetches != NULL && e->fetches->error != STS_OK &&
+           now_ms - e->fetches->tried_ms[0] < VERDICT_FAILURE_MS;
+}
+
+static enum verdict_need
+final(struct judgement *out, enum verdict verdict, enum sts_error reason)
+{
+    out->verdict = verdict;
+    out->reason = reason;
+    return VERDICT_FINAL;
+}
+
+/* A refusal holds mail back, so the owner's newest word must have been heard first. */
+static enum verdict_need
+refuse(struct judgement *out, enum sts_error reason, int64_t now_ms)
+{
+    final(out, VERDICT_REFUSE, reason);
+    if (now_ms - out->entry->checked_ms < VERDICT_RECHECK_MS && out->entry->checked_ms != 0)
+        return VERDICT_FINAL;
+    return VERDICT_NEEDS_RECHECK;
+}
+
+static void
+add_candidate(struct judgement *out, const char *host)
+{
+    if (out->candidate_count == SOURCE_MX_MAX)
+        return;
+    out->candidates[out->candidate_count++] = host;
+    if (policy_lists_host(out->policy, host))
+        out->hosts[out->host_count++] = host;
+}
+
+static void
+add_mx_hosts(struct judgement *out, const struct mx_set *mx)
+{
+    const char *name = mx->names;
+
+    for (unsigned i = 0; i < mx->count; i++) {
+        add_candidate(out, name);
+        name += strlen(name) + 1;
+    }
+}
+
+/* RFC 8461 s5.1: candidates that the policy does not list are passed over; only when none is left
+ * does mail wait. */
+static enum verdict_need
+judge_hosts(struct judgement *out, const struct mx_set *mx, bool host_only, int64_t now_ms)
+{
+    if (host_only) {
+        add_candidate(out, out->domain);
+    } else if (mx == NULL || now_ms >= mx->until_ms) {
+        return VERDICT_NEEDS_MX;
+    } else if (mx->error == STS_NULL_MX) {
+        return final(out, VERDICT_REFUSE, STS_NULL_MX);
+    } else if (mx->error != STS_OK) {
+        return final(out, VERDICT_SECURE, mx->error);
+    } else {
+        add_mx_hosts(out, mx);
+    }
+    if (out->host_count > 0)
+        return final(out, VERDICT_SECURE, STS_OK);
+    return refuse(out, STS_MX_NOT_LISTED, now_ms);
+}
+
+static enum verdict_need
+judge_policy(struct judgement *out, bool want_mx, bool host_only, int64_t now_ms)
+{
+    const struct entry *e = out->entry;
+
+    out->policy = e->policy;
+    out->expires_s = clock_wall_s() + (e->expires_ms - now_ms) / 1000;
+    switch (policy_mode(e->policy)) {
+    case POLICY_MODE_NONE:
+        return final(out, VERDICT_NONE, STS_OK);
+    case POLICY_MODE_TESTING:
+        return final(out, VERDICT_TESTING, STS_OK);
+    case POLICY_MODE_ENFORCE:
+        break;
+    }
+    if (policy_mx_count(e->policy) == 0)
+        return refuse(out, STS_MX_NOT_LISTED, now_ms);
+    if (!want_mx)
+        return final(out, VERDICT_SECURE, STS_OK);
+    return judge_hosts(out, e->mx, host_only, now_ms);
+}
+
+/* Without a policy: the newest firm word first, what is merely unknown last. An unknown outcome is
+ * spoken until its wait is over and once more as long, while it is asked again behind the scenes. */
+static enum verdict_need
+judge_absence(struct judgement *out, int64_t now_ms)
+{
+    const struct entry *e = out->entry;
+
+    if (e->outcome != STS_OK && !e->outcome_unknown && now_ms < e->outcome_until_ms)
+        return final(out, VERDICT_NONE, (enum sts_error)e->outcome);
+    if (verdict_failure_stands(e, now_ms)) {
+        out->detail = e->fetches->detail;
+        out->http_status = e->fetches->http_status;
+        return final(out, VERDICT_NONE, e->fetches->error);
+    }
+    if (e->outcome_unknown && now_ms < e->outcome_until_ms + e->backoff_s * INT64_C(1000))
+        return final(out, VERDICT_UNKNOWN, (enum sts_error)e->outcome);
+    return VERDICT_NEEDS_TXT;
+}
+
+enum verdict_need
+verdict_judge(const struct entry *entry, const char *domain, bool want_mx, bool host_only,
+              int64_t now_ms, struct judgement *out)
+{
+    out->verdict = VERDICT_UNKNOWN;
+    out->reason = STS_OK;
+    out->source = entry != NULL ? (enum answer_source)entry->source : SOURCE_NONE;
+    out->domain = domain;
+    out->detail = "";
+    out->http_status = 0;
+    out->entry = entry;
+    out->policy = NULL;
+    out->expires_s = 0;
+    out->host_count = out->candidate_count = 0;
+    if (verdict_policy_in_force(entry, now_ms))
+        return judge_policy(out, want_mx, host_only, now_ms);
+    return entry != NULL ? judge_absence(out, now_ms) : VERDICT_NEEDS_TXT;
+}
+
+void
+verdict_in_doubt(enum verdict_need need, bool record_found, enum sts_error reason,
+                 struct judgement *out)
+{
+    out->reason = reason;
+    switch (need) {
+    case VERDICT_FINAL:
+        break;
+    case VERDICT_NEEDS_TXT:
+        out->verdict = record_found ? VERDICT_PENDING : VERDICT_UNKNOWN;
+        break;
+    case VERDICT_NEEDS_MX:
+        out->verdict = VERDICT_SECURE;
+        break;
+    case VERDICT_NEEDS_RECHECK:
+        out->verdict = VERDICT_PENDING;
+        break;
+    }
+}
+
+/* Looks at the first patterns of each only: nobody can make this slow, and an alarm too many for a
+ * policy of hundreds of patterns costs a line in the log. */
+static bool
+has_mx_in_common(const struct policy *a, const struct policy *b)
+{
+    for (size_t i = 0; i < policy_mx_count(a) && i < COMPARED_MAX; i++) {
+        struct span one = policy_mx(a, i);
+        for (size_t k = 0; k < policy_mx_count(b) && k < COMPARED_MAX; k++) {
+            struct span other = policy_mx(b, k);
+            if (one.len == other.len && memcmp(one.at, other.at, one.len) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+bool
+verdict_is_weaker(const struct policy *old, const struct policy *next)
+{
+    if (policy_mode(old) != POLICY_MODE_ENFORCE)
+        return false;
+    return policy_mode(next) != POLICY_MODE_ENFORCE || !has_mx_in_common(old, next);
+}

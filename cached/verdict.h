@@ -1,0 +1,59 @@
+/* verdict - the decision: from what is remembered of a domain to one of the seven verdicts.
+ * Every rule of RFC 8461 s4 and s5 that makes mail go or wait stands here, and only here; nothing
+ * waits, asks or stores. Pure. */
+#ifndef STS_CACHED_VERDICT_H
+#define STS_CACHED_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cached/cache.h"
+#include "common/answer.h"
+
+enum {
+    VERDICT_FAILURE_MS = 24 * 3600 * 1000, /* a failed fetch is remembered that long */
+    VERDICT_RECHECK_MS = 10 * 1000         /* TXT is this fresh before any refusal */
+};
+
+/* What must be found out before the verdict is final. */
+enum verdict_need { VERDICT_FINAL, VERDICT_NEEDS_TXT, VERDICT_NEEDS_MX, VERDICT_NEEDS_RECHECK };
+
+/* What is answered: facts for the front ends to put in their words. Everything is borrowed; hosts
+ * point into the entry's MX set. */
+struct judgement {
+    enum verdict verdict;
+    enum sts_error reason;
+    enum answer_source source;
+    const char *domain;
+    const char *detail;          /* "" or the layer's own words ("HTTP status 503") */
+    int http_status;             /* of the failed fetch, else 0 */
+    const struct entry *entry;   /* NULL: nothing is remembered */
+    const struct policy *policy; /* the one in force, or NULL */
+    int64_t expires_s;           /* wall time; only with a policy */
+    const char *hosts[SOURCE_MX_MAX]; /* candidate hosts that the policy lists, by preference */
+    size_t host_count;
+    const char *candidates[SOURCE_MX_MAX]; /* all candidate hosts, when MX was asked */
+    size_t candidate_count;
+};
+
+/* Judges what `entry` (NULL: nothing) knows of `domain` at `now_ms`. `want_mx`: the candidate hosts
+ * are to be judged too; `host_only`: the domain itself is the only candidate ("[host]").
+ * VERDICT_FINAL: `*out` is complete. VERDICT_NEEDS_RECHECK: `*out` is a refusal that must not be
+ * spoken before TXT was asked anew (RFC 8461 s5.1). Else `*out` holds no verdict yet. */
+enum verdict_need verdict_judge(const struct entry *entry, const char *domain, bool want_mx,
+                                bool host_only, int64_t now_ms, struct judgement *out);
+
+/* What to say when time is up before the verdict is final: `need` is what is still missing, and
+ * `record_found` says that a valid TXT record was seen and its policy is being fetched. */
+void verdict_in_doubt(enum verdict_need need, bool record_found, enum sts_error reason,
+                      struct judgement *);
+
+/* True while the entry's policy is in force at `now_ms` (RFC 8461 s3.2: max_age from its fetch). */
+bool verdict_policy_in_force(const struct entry *, int64_t now_ms);
+/* True while a failed fetch stands for the domain. */
+bool verdict_failure_stands(const struct entry *, int64_t now_ms);
+
+/* True when `next` protects less than `old`: a weaker mode, or no mx in common (DESIGN: alarm). */
+bool verdict_is_weaker(const struct policy *old, const struct policy *next);
+
+#endif
