@@ -399,7 +399,13 @@ cache_note_failure(struct cache *c, struct entry *e, const char *id,
             copy_id(e->id, id);
         return;
     }
-    e->refresh_ms = in_seconds(retry_s);
+    cache_put_off_refresh(c, e, retry_s);
+}
+
+void
+cache_put_off_refresh(struct cache *c, struct entry *e, uint32_t wait_s)
+{
+    e->refresh_ms = in_seconds(wait_s);
     write_down(c, e, false);
 }
 

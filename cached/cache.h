@@ -98,6 +98,8 @@ void cache_note_fetch(struct cache *, struct entry *);
  * a day after the last fetch. */
 void cache_note_failure(struct cache *, struct entry *, const char *id, const struct fetch_result *,
                         uint32_t retry_s);
+/* Nobody needs the policy fresh: its next refresh is due only after `wait_s`. */
+void cache_put_off_refresh(struct cache *, struct entry *, uint32_t wait_s);
 /* The MX set (copied), kept for its TTL within 60-600 s. */
 void cache_set_mx(struct cache *, struct entry *, const struct mx_result *);
 /* Forgets everything of the domain, policy included, in memory and LMDB; a pinned entry stays

@@ -34,21 +34,21 @@ struct resolution {
     struct table_link link;
     LIST_ENTRY(resolution) all;
     struct query_engine *engine;
-    struct entry *entry;    /* pinned */
-    struct source_job *job; /* the one thing that is waited for */
+    struct entry *entry;              /* pinned */
+    struct source_job *job;           /* the one thing that is waited for */
     LIST_HEAD(, query_token) waiters; /* newest first */
     STAILQ_HEAD(, refetch_waiter) refetchers;
     int64_t started_ms;
     enum resolution_step step;
-    bool want_mx;            /* someone asked, or asks, about the MX hosts */
-    bool force_fetch;        /* whatever the id says, also without a record */
-    bool record_found;       /* a valid TXT record was seen */
-    bool fetched;            /* a valid policy was fetched */
-    bool rechecked;          /* TXT was asked anew before a refusal */
-    enum sts_error error;    /* the last thing that went wrong */
+    bool want_mx;         /* someone asked, or asks, about the MX hosts */
+    bool force_fetch;     /* whatever the id says, also without a record */
+    bool record_found;    /* a valid TXT record was seen */
+    bool fetched;         /* a valid policy was fetched */
+    bool rechecked;       /* TXT was asked anew before a refusal */
+    enum sts_error error; /* the last thing that went wrong */
     int http_status;
     char detail[SOURCE_DETAIL_SIZE];
-    char id[TXT_ID_SIZE];    /* of the record that was found */
+    char id[TXT_ID_SIZE]; /* of the record that was found */
 };
 
 struct inflight *inflight_new(void);
@@ -59,7 +59,8 @@ struct resolution *inflight_find(const struct inflight *, const char *domain);
 /* Makes a resolution for the entry, which must have none, and pins the entry. */
 struct resolution *inflight_add(struct inflight *, struct query_engine *, struct entry *,
                                 int64_t now_ms);
-/* Takes it out, unpins the entry and frees it; whoever still waits is dropped without a callback. */
+/* Takes it out, unpins the entry and frees it; whoever still waits is dropped without a callback.
+ */
 void inflight_remove(struct inflight *, struct resolution *, struct cache *);
 size_t inflight_count(const struct inflight *);
 

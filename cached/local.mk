@@ -6,6 +6,7 @@ libcached_a_SOURCES = \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
 	cached/cache_mem.c cached/cache_mem.h \
 	cached/command.c cached/command.h \
+	cached/conn.c cached/conn.h \
 	cached/control.c cached/control.h \
 	cached/describe.c cached/describe.h \
 	cached/dns.c cached/dns.h \
@@ -25,8 +26,12 @@ libcached_a_SOURCES = \
 	cached/flush.c cached/flush.h \
 	cached/held.c cached/held.h \
 	cached/metrics.c cached/metrics.h \
-	cached/query.h \
+	cached/inflight.c cached/inflight.h \
+	cached/listener.c cached/listener.h \
+	cached/query.c cached/query.h \
 	cached/record.c cached/record.h \
+	cached/refresh.c cached/refresh.h \
+	cached/replies.c cached/replies.h \
 	cached/settings.c cached/settings.h \
 	cached/source.c cached/source.h \
 	cached/source_job.c cached/source_job.h \
@@ -37,7 +42,8 @@ libcached_a_SOURCES = \
 	cached/store_guard.c cached/store_guard.h \
 	cached/store_rescue.c cached/store_rescue.h \
 	cached/store_writer.c cached/store_writer.h \
-	cached/table.c cached/table.h
+	cached/table.c cached/table.h \
+	cached/verdict.c cached/verdict.h
 CACHED_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(LDNS_CFLAGS) $(CURL_CFLAGS) $(OPENSSL_CFLAGS) \
 	$(LMDB_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS)
 libcached_a_CPPFLAGS = $(CACHED_CPPFLAGS)
@@ -49,3 +55,8 @@ cached_stsctl_SOURCES = cached/stsctl.c cached/stsctl_print.c cached/stsctl_prin
 cached_stsctl_CPPFLAGS = $(CACHED_CPPFLAGS)
 cached_stsctl_LDADD = $(CACHED_LIBS)
 dist_man_MANS += cached/stsctl.8 cached/sts-cached.8 common/sts-cached.conf.5
+
+sbin_PROGRAMS += cached/sts-cached
+cached_sts_cached_SOURCES = cached/main.c
+cached_sts_cached_CPPFLAGS = $(CACHED_CPPFLAGS)
+cached_sts_cached_LDADD = $(CACHED_LIBS)

@@ -24,11 +24,11 @@
 
 enum {
     FETCH_BACKOFF_MS = 5 * 60 * 1000, /* RFC 8461 s3.3: between two fetches of one id */
-    FETCH_WINDOW_MS = 5 * 60 * 1000,  /* at most three fetches of a domain in it, whatever the ids */
+    FETCH_WINDOW_MS = 5 * 60 * 1000, /* at most three fetches of a domain in it, whatever the ids */
     FETCH_IN_WINDOW = 3,
-    RETRY_MIN_S = 300,                /* a failed refresh is tried again after an eighth of the */
-    RETRY_MAX_S = 3600,               /* time left, within these */
-    LOOKUP_RETRY_S = 60               /* TXT could not be asked, a policy is in force */
+    RETRY_MIN_S = 300,  /* a failed refresh is tried again after an eighth of the */
+    RETRY_MAX_S = 3600, /* time left, within these */
+    LOOKUP_RETRY_S = 60 /* TXT could not be asked, a policy is in force */
 };
 
 struct query_engine {
@@ -47,7 +47,8 @@ static void take_up(struct resolution *, enum resolution_step);
 
 /* --- fetching: when it is allowed, and what comes of it -------------------------------------- */
 
-/* RFC 8461 s3.3: not the same failed id again within five minutes; DESIGN: three in five minutes. */
+/* RFC 8461 s3.3: not the same failed id again within five minutes; DESIGN: three in five minutes.
+ */
 static bool
 may_fetch(const struct entry *e, const char *id, int64_t now_ms)
 {
@@ -99,9 +100,9 @@ policy_fetched(struct resolution *r, struct policy *policy)
 
     if (verdict_policy_in_force(e, clock_boot_ms()) && verdict_is_weaker(e->policy, policy)) {
         q->stats->weakened++;
-        log_warning("alarm: the policy of %s became weaker: mode %s to %s, id %s to %s",
-                    e->domain, policy_mode_name(policy_mode(e->policy)),
-                    policy_mode_name(policy_mode(policy)), e->id, r->id);
+        log_warning("alarm: the policy of %s became weaker: mode %s to %s, id %s to %s", e->domain,
+                    policy_mode_name(policy_mode(e->policy)), policy_mode_name(policy_mode(policy)),
+                    e->id, r->id);
     }
     cache_set_policy(q->cache, e, policy, r->id);
     r->fetched = true;
@@ -117,8 +118,8 @@ on_fetch(const struct fetch_result *result, void *arg)
 
     r->job = NULL;
     if (result->error == STS_OK) {
-        invalid.error = policy_parse(result->body, result->len, &policy, invalid.detail,
-                                     sizeof invalid.detail);
+        invalid.error =
+            policy_parse(result->body, result->len, &policy, invalid.detail, sizeof invalid.detail);
         invalid.http_status = result->http_status;
         result = &invalid;
     }
@@ -224,8 +225,8 @@ step_mx(struct resolution *r)
 {
     struct query_engine *q = r->engine;
 
-    if (!r->want_mx || verdict_judge(r->entry, r->entry->domain, true, false,
-                                               clock_boot_ms(), &q->judgement) != VERDICT_NEEDS_MX)
+    if (!r->want_mx || verdict_judge(r->entry, r->entry->domain, true, false, clock_boot_ms(),
+                                     &q->judgement) != VERDICT_NEEDS_MX)
         return NEXT;
     q->stats->mx_lookups++;
     r->job = source_mx(q->source, r->entry->domain, on_mx, r);
@@ -293,13 +294,14 @@ answer_ready(struct resolution *r)
     }
     while ((token = LIST_FIRST(&ready)) != NULL) {
         need = judge_for(token, j);
-        verdict_in_doubt(need, r->record_found, need == VERDICT_FINAL ? j->reason : STS_DEADLINE, j);
+        verdict_in_doubt(need, r->record_found, need == VERDICT_FINAL ? j->reason : STS_DEADLINE,
+                         j);
         answer(token, j);
     }
 }
 
-/* Whoever is left cannot be answered finally: a refusal wants a fresh TXT record first, a late asker
- * the MX set; what the fetch limit keeps from being known is unknown. */
+/* Whoever is left cannot be answered finally: a refusal wants a fresh TXT record first, a late
+ * asker the MX set; what the fetch limit keeps from being known is unknown. */
 static enum step_result
 step_answer(struct resolution *r)
 {
@@ -391,7 +393,8 @@ take_up(struct resolution *r, enum resolution_step step)
     }
 }
 
-/* Begins a resolution at a step that waits, so that nobody is answered before the caller returned. */
+/* Begins a resolution at a step that waits, so that nobody is answered before the caller returned.
+ */
 static struct resolution *
 begin(struct query_engine *q, struct entry *e, enum resolution_step step)
 {
@@ -563,7 +566,8 @@ query_cancel(struct query_token *token)
     inflight_stop_waiting(token);
 }
 
-/* --- work that nobody's question started ------------------------------------------------------- */
+/* --- work that nobody's question started -------------------------------------------------------
+ */
 
 bool
 query_refresh(struct query_engine *q, const char *domain)

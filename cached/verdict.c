@@ -102,7 +102,8 @@ judge_policy(struct judgement *out, bool want_mx, bool host_only, int64_t now_ms
 }
 
 /* Without a policy: the newest firm word first, what is merely unknown last. An unknown outcome is
- * spoken until its wait is over and once more as long, while it is asked again behind the scenes. */
+ * spoken until its wait is over and once more as long, while it is asked again behind the scenes.
+ */
 static enum verdict_need
 judge_absence(struct judgement *out, int64_t now_ms)
 {

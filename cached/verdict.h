@@ -25,11 +25,11 @@ struct judgement {
     enum sts_error reason;
     enum answer_source source;
     const char *domain;
-    const char *detail;          /* "" or the layer's own words ("HTTP status 503") */
-    int http_status;             /* of the failed fetch, else 0 */
-    const struct entry *entry;   /* NULL: nothing is remembered */
-    const struct policy *policy; /* the one in force, or NULL */
-    int64_t expires_s;           /* wall time; only with a policy */
+    const char *detail;               /* "" or the layer's own words ("HTTP status 503") */
+    int http_status;                  /* of the failed fetch, else 0 */
+    const struct entry *entry;        /* NULL: nothing is remembered */
+    const struct policy *policy;      /* the one in force, or NULL */
+    int64_t expires_s;                /* wall time; only with a policy */
     const char *hosts[SOURCE_MX_MAX]; /* candidate hosts that the policy lists, by preference */
     size_t host_count;
     const char *candidates[SOURCE_MX_MAX]; /* all candidate hosts, when MX was asked */

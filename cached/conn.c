@@ -1,0 +1,401 @@
+#include "cached/conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cached/replies.h"
+#include "cached/settings.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/proto.h"
+
+enum { READ_SIZE = 16 * 1024, IN_MAX = 2 * READ_SIZE };
+
+/* A question under way; its answer waits for those before it. */
+struct slot {
+    STAILQ_ENTRY(slot) link;
+    struct conn *conn;
+    struct query_token *token;
+    struct map_request request;
+    int64_t arrived_ms;
+    bool done;
+    struct buf reply; /* the frame */
+};
+
+struct conn {
+    struct conn_link link;
+    const struct conn_service *service;
+    enum conn_kind kind;
+    int fd;
+    struct event *readable, *writable, *stalled;
+    struct buf in, out;
+    STAILQ_HEAD(, slot) slots; /* in order of the questions */
+    size_t slot_count;
+    bool eof;     /* the client sends no more */
+    bool stopped; /* we take no more */
+};
+
+/* --- slots ------------------------------------------------------------------------------------ */
+
+static struct slot *
+slot_add(struct conn *c)
+{
+    struct slot *slot = alloc_zero(1, sizeof *slot);
+
+    slot->conn = c;
+    buf_init(&slot->reply, PROTO_CONTROL_MAX + PROTO_HEAD_MAX);
+    STAILQ_INSERT_TAIL(&c->slots, slot, link);
+    c->slot_count++;
+    return slot;
+}
+
+static void
+slot_free(struct slot *slot)
+{
+    buf_done(&slot->reply);
+    free(slot);
+}
+
+/* Moves the answers that are there, up to the first that is not. */
+static void
+collect(struct conn *c)
+{
+    struct slot *slot;
+
+    while ((slot = STAILQ_FIRST(&c->slots)) != NULL && slot->done) {
+        STAILQ_REMOVE_HEAD(&c->slots, link);
+        c->slot_count--;
+        buf_add(&c->out, slot->reply.data, slot->reply.len);
+        slot_free(slot);
+    }
+}
+
+/* --- questions ---------------------------------------------------------------------------------
+ */
+
+static void
+write_map_reply(const struct map_request *request, const struct judgement *j, struct conn *c,
+                struct buf *out)
+{
+    struct buf payload;
+
+    buf_init(&payload, PROTO_REPLY_MAX);
+    replies_write(request, j, c->service->settings, &payload);
+    if (buf_failed(&payload)) {
+        buf_reset(&payload);
+        buf_add_string(&payload, "TEMP the reply would be too long");
+    }
+    proto_encode(out, buf_string(&payload), payload.len);
+    buf_done(&payload);
+}
+
+static void on_judged(const struct judgement *, void *);
+
+/* Asks for a slot's judgement; true when `j` holds it at once. */
+static bool
+ask(struct slot *slot, struct judgement *j)
+{
+    const struct map_request *request = &slot->request;
+    struct question question = {.domain = request->hop.domain,
+                                .want_mx = request->want_mx,
+                                .host_only = request->hop.kind == NEXTHOP_HOST,
+                                .wait_ms = request->wait_ms,
+                                .arrived_ms = slot->arrived_ms};
+
+    return query_ask(slot->conn->service->engine, &question, j, on_judged, slot, &slot->token);
+}
+
+static void
+settle(struct slot *slot, const struct judgement *j)
+{
+    struct conn *c = slot->conn;
+
+    write_map_reply(&slot->request, j, c, &slot->reply);
+    slot->done = true;
+    if (replies_refuses_host(&slot->request, j))
+        query_recheck(c->service->engine, slot->request.hop.domain);
+}
+
+/* Comes from inside the query engine, which must not be asked again from here: the rest of what the
+ * client sent waits for the loop. */
+static void
+on_judged(const struct judgement *j, void *arg)
+{
+    struct slot *slot = arg;
+    struct conn *c = slot->conn;
+
+    slot->token = NULL;
+    write_map_reply(&slot->request, j, c, &slot->reply);
+    slot->done = true;
+    event_active(c->readable, EV_READ, 0);
+}
+
+/* A list that is too long for Sendmail is asked for again with the MX set. */
+static void
+start_question(struct slot *slot)
+{
+    struct judgement j;
+
+    if (!ask(slot, &j))
+        return;
+    if (replies_wants_mx(&slot->request, &j)) {
+        slot->request.want_mx = true;
+        if (!ask(slot, &j))
+            return;
+    }
+    settle(slot, &j);
+}
+
+static void
+take_query(struct conn *c, struct span payload)
+{
+    struct slot *slot = slot_add(c);
+
+    slot->arrived_ms = clock_boot_ms();
+    if (replies_read(payload, &slot->request)) {
+        start_question(slot);
+        return;
+    }
+    write_map_reply(&slot->request, NULL, c, &slot->reply);
+    slot->done = true;
+}
+
+/* --- commands ----------------------------------------------------------------------------------
+ */
+
+static void
+on_control_reply(const char *payload, size_t len, void *arg)
+{
+    struct slot *slot = arg;
+
+    proto_encode(&slot->reply, payload, len);
+    if (buf_failed(&slot->reply)) {
+        buf_reset(&slot->reply);
+        proto_encode(&slot->reply, "ERR 2 the reply is too long", 27);
+    }
+    slot->done = true;
+    event_active(slot->conn->readable, EV_READ, 0);
+}
+
+static void
+take_command(struct conn *c, struct span payload)
+{
+    static const char refusal[] = "ERR 77 not permitted: root, the daemon's user or its "
+                                  "socket-group only";
+    struct slot *slot = slot_add(c);
+
+    if (c->kind == CONN_FORBIDDEN) {
+        on_control_reply(refusal, sizeof refusal - 1, slot);
+        c->stopped = true;
+    } else {
+        control_run(c->service->control, payload.at, payload.len, on_control_reply, slot);
+    }
+}
+
+/* --- bytes -------------------------------------------------------------------------------------
+ */
+
+static bool
+may_take_more(const struct conn *c)
+{
+    return !c->stopped && c->slot_count < CONN_PIPELINE_MAX && c->out.len < CONN_OUT_HIGH;
+}
+
+/* Takes the frames that have arrived. False: nothing sensible can follow. */
+static bool
+take_frames(struct conn *c)
+{
+    enum proto_frame frame = PROTO_PARTIAL;
+    struct span payload;
+    size_t used, at = 0;
+
+    while (may_take_more(c) &&
+           (frame = proto_decode(c->in.data + at, c->in.len - at, PROTO_REQUEST_MAX, &payload,
+                                 &used)) == PROTO_FRAME) {
+        at += used;
+        if (c->kind == CONN_QUERY)
+            take_query(c, payload);
+        else
+            take_command(c, payload);
+        collect(c);
+    }
+    if (at > 0) {
+        c->link.active_ms = clock_boot_ms();
+        c->service->on_active(c, c->service->arg);
+    }
+    buf_consume(&c->in, at);
+    return frame != PROTO_BAD;
+}
+
+/* Reads once. False: the client is gone. */
+static bool
+read_some(struct conn *c)
+{
+    char *to = buf_room(&c->in, READ_SIZE);
+    ssize_t n;
+
+    if (to == NULL) {
+        c->in.failed = false; /* full of frames that wait their turn */
+        return true;
+    }
+    n = read(c->fd, to, READ_SIZE);
+    if (n > 0)
+        buf_advance(&c->in, (size_t)n);
+    else if (n == 0)
+        c->eof = true;
+    else if (errno != EAGAIN && errno != EINTR)
+        return false;
+    return true;
+}
+
+/* Writes what is there. False: the client is gone. */
+static bool
+write_some(struct conn *c)
+{
+    ssize_t n;
+
+    while (c->out.len > 0) {
+        n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        buf_consume(&c->out, (size_t)n);
+    }
+    return true;
+}
+
+/* Which events matter now; the clock for stalling runs while a frame is half read or answers are
+ * not taken. */
+static void
+watch(struct conn *c)
+{
+    struct timeval stall = {.tv_sec = CONN_STALL_S};
+
+    if (may_take_more(c) && !c->eof)
+        event_add(c->readable, NULL);
+    else
+        event_del(c->readable);
+    if (c->out.len > 0)
+        event_add(c->writable, NULL);
+    else
+        event_del(c->writable);
+    if (c->out.len > 0 || (c->in.len > 0 && c->slot_count == 0))
+        event_add(c->stalled, &stall);
+    else
+        event_del(c->stalled);
+}
+
+/* Goes round once: answers out, frames in, answers out. */
+static void
+pump(struct conn *c)
+{
+    bool alive, sane = true;
+
+    collect(c);
+    sane = take_frames(c);
+    alive = write_some(c);
+    if (alive && sane && may_take_more(c) && c->in.len > 0) {
+        sane = take_frames(c); /* room was made */
+        alive = write_some(c);
+    }
+    if (!sane)
+        c->service->stats->bad_frames++;
+    if (!alive || !sane || buf_failed(&c->out) ||
+        ((c->eof || c->stopped) && c->slot_count == 0 && c->out.len == 0))
+        conn_close(c);
+    else
+        watch(c);
+}
+
+static void
+on_readable(int fd, short what, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)fd, (void)what;
+    if (may_take_more(c) && !c->eof && !read_some(c))
+        conn_close(c);
+    else
+        pump(c);
+}
+
+static void
+on_writable(int fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    pump(arg);
+}
+
+static void
+on_stalled(int fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    conn_close(arg);
+}
+
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+struct conn *
+conn_new(const struct conn_service *service, int fd, enum conn_kind kind)
+{
+    struct conn *c = alloc_zero(1, sizeof *c);
+
+    c->service = service;
+    c->kind = kind;
+    c->fd = fd;
+    c->link.conn = c;
+    c->link.active_ms = clock_boot_ms();
+    STAILQ_INIT(&c->slots);
+    buf_init(&c->in, IN_MAX);
+    buf_init(&c->out, CONN_OUT_MAX);
+    c->readable = event_new(service->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    c->writable = event_new(service->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
+    c->stalled = event_new(service->base, -1, 0, on_stalled, c);
+    event_add(c->readable, NULL);
+    return c;
+}
+
+void
+conn_close(struct conn *c)
+{
+    struct slot *slot;
+
+    while ((slot = STAILQ_FIRST(&c->slots)) != NULL) {
+        STAILQ_REMOVE_HEAD(&c->slots, link);
+        if (slot->token != NULL)
+            query_cancel(slot->token);
+        else if (c->kind == CONN_CONTROL && !slot->done)
+            control_cancel(c->service->control, slot);
+        slot_free(slot);
+    }
+    event_free(c->readable);
+    event_free(c->writable);
+    event_free(c->stalled);
+    close(c->fd);
+    buf_done(&c->in);
+    buf_done(&c->out);
+    c->service->on_closed(c, c->service->arg);
+    free(c);
+}
+
+void
+conn_drain(struct conn *c)
+{
+    c->stopped = true;
+    event_active(c->readable, EV_READ, 0);
+}
+
+bool
+conn_is_idle(const struct conn *c)
+{
+    return c->slot_count == 0 && c->in.len == 0 && c->out.len == 0;
+}
+
+struct conn_link *
+conn_link(struct conn *c)
+{
+    return &c->link;
+}

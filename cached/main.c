@@ -1,0 +1,306 @@
+/* sts-cached - the cache daemon: starts its parts in order, and stops them in the mirror of it. */
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cached/cache.h"
+#include "cached/cache_lmdb.h"
+#include "cached/control.h"
+#include "cached/listener.h"
+#include "cached/metrics.h"
+#include "cached/refresh.h"
+#include "cached/settings.h"
+#include "common/clock.h"
+#include "common/daemon.h"
+#include "common/log.h"
+#include "common/sockspec.h"
+
+enum {
+    WHY_SIZE = 512,
+    RESERVED_FILES = 1024, /* for DNS, HTTPS, LMDB, logs */
+    DRAIN_TICK_MS = 20,
+    DRAIN_EXTRA_MS = 1000 /* beyond answer-deadline, until the last reply is written */
+};
+
+/* Everything that is started, in this order. */
+struct program {
+    struct daemon_options options;
+    struct settings *settings;
+    struct listeners *listeners;
+    struct event_base *base;
+    struct event *on_stop, *on_interrupt, *on_reload, *drain_timer;
+    struct store *store;
+    struct cache *cache;
+    struct source *source;
+    struct query_engine *engine;
+    struct refresh *refresh;
+    struct stats stats;
+    struct control control;
+    struct metrics *metrics;
+    int metrics_fd; /* -1: no page */
+    size_t files_max;
+    int64_t drain_until_ms;
+    char why[WHY_SIZE];
+};
+
+/* --- signals
+ * --------------------------------------------------------------------------------------- */
+
+static void
+on_drain_tick(int fd, short what, void *arg)
+{
+    struct program *p = arg;
+
+    (void)fd, (void)what;
+    if (listeners_connections(p->listeners) == 0 || clock_boot_ms() >= p->drain_until_ms)
+        event_base_loopexit(p->base, NULL);
+}
+
+/* SIGTERM, SIGINT: what was asked is still answered. */
+static void
+on_stop(int fd, short what, void *arg)
+{
+    struct program *p = arg;
+    struct timeval tick = {.tv_usec = DRAIN_TICK_MS * 1000};
+
+    (void)fd, (void)what;
+    if (p->drain_until_ms != 0)
+        return;
+    log_info("stopping");
+    daemon_stopping();
+    p->drain_until_ms = clock_boot_ms() + p->settings->answer_deadline_ms + DRAIN_EXTRA_MS;
+    listeners_drain(p->listeners);
+    event_add(p->drain_timer, &tick);
+}
+
+/* SIGHUP: all of the new settings, or none of them. */
+static void
+on_reload(int fd, short what, void *arg)
+{
+    struct program *p = arg;
+    struct settings *next;
+
+    (void)fd, (void)what;
+    daemon_reloading();
+    next = settings_reload(p->options.config, p->settings, p->why, sizeof p->why);
+    if (next != NULL && !source_reload(p->source, next, p->why, sizeof p->why)) {
+        settings_free(next);
+        next = NULL;
+    }
+    if (next == NULL) {
+        log_error("reload: %s; the old settings stay in force", p->why);
+    } else {
+        cache_set_limits(p->cache, next->memory_size, next->refresh_interval_ms);
+        query_engine_set_settings(p->engine, next);
+        listeners_set_settings(p->listeners, next);
+        p->control.settings = next;
+        settings_free(p->settings);
+        p->settings = next;
+        log_info("reloaded %s", p->options.config);
+    }
+    daemon_ready();
+}
+
+static void
+watch_signals(struct program *p)
+{
+    p->on_stop = evsignal_new(p->base, SIGTERM, on_stop, p);
+    p->on_interrupt = evsignal_new(p->base, SIGINT, on_stop, p);
+    p->on_reload = evsignal_new(p->base, SIGHUP, on_reload, p);
+    p->drain_timer = event_new(p->base, -1, EV_PERSIST, on_drain_tick, p);
+    evsignal_add(p->on_stop, NULL);
+    evsignal_add(p->on_interrupt, NULL);
+    evsignal_add(p->on_reload, NULL);
+}
+
+/* --- starting
+ * --------------------------------------------------------------------------------------- */
+
+/* Without a file the defaults count, but a file that was named must be there. */
+static bool
+read_settings(struct program *p)
+{
+    bool there = access(p->options.config, F_OK) == 0;
+
+    p->settings = settings_read(there || p->options.config_given ? p->options.config : NULL, p->why,
+                                sizeof p->why);
+    return p->settings != NULL;
+}
+
+/* What this version reads but does not do yet is said aloud, never silently ignored. */
+static void
+warn_of_missing_parts(const struct settings *s)
+{
+    if (s->redis.server != NULL || s->redis.sentinels.count > 0)
+        log_warning("redis: not part of this version, policies are kept on this host only");
+    if (s->dane)
+        log_warning("dane: not part of this version, MTA-STS alone is judged");
+    if (s->probe)
+        log_warning("probe: not part of this version, MX hosts are not probed");
+}
+
+/* The state directory is private to the daemon's user. */
+static bool
+prepare_state_directory(struct program *p)
+{
+    const char *directory = p->settings->state_directory;
+    unsigned uid, gid;
+
+    if (mkdir(directory, 0700) < 0)
+        return true; /* it is there, or store_open says what is wrong */
+    if (p->settings->user == NULL || geteuid() != 0)
+        return true;
+    if (daemon_find_user(p->settings->user, &uid, &gid) && chown(directory, uid, gid) == 0)
+        return true;
+    snprintf(p->why, sizeof p->why, "%s: cannot be given to user %s", directory, p->settings->user);
+    return false;
+}
+
+/* The page's socket is bound before privileges are dropped. */
+static bool
+open_metrics(struct program *p)
+{
+    struct sockspec spec;
+    char reason[160];
+
+    p->metrics_fd = -1;
+    if (p->settings->http.listen == NULL)
+        return true;
+    if (sockspec_parse(p->settings->http.listen, &spec, reason, sizeof reason))
+        p->metrics_fd = sockspec_listen(&spec, 0666, (gid_t)-1, reason, sizeof reason);
+    if (p->metrics_fd < 0)
+        snprintf(p->why, sizeof p->why, "http listen: %s: %s", p->settings->http.listen, reason);
+    return p->metrics_fd >= 0;
+}
+
+static bool
+start_metrics(struct program *p)
+{
+    if (p->metrics_fd < 0)
+        return true;
+    p->metrics =
+        metrics_new(p->base, p->metrics_fd, &p->stats, p->cache, p->store, p->why, sizeof p->why);
+    return p->metrics != NULL;
+}
+
+static bool
+start_parts(struct program *p)
+{
+    const struct settings *s = p->settings;
+    struct conn_service service;
+
+    p->store = store_open(s->state_directory, s->store_size, p->why, sizeof p->why);
+    if (p->store == NULL)
+        return false;
+    p->cache = cache_new(p->store, s->memory_size, s->refresh_interval_ms);
+    p->source = source_new(p->base, s, p->why, sizeof p->why);
+    if (p->source == NULL)
+        return false;
+    p->engine = query_engine_new(p->base, s, p->cache, p->source, &p->stats);
+    p->refresh = refresh_new(p->base, p->engine, p->cache, p->store);
+    p->control = (struct control){.base = p->base,
+                                  .engine = p->engine,
+                                  .cache = p->cache,
+                                  .store = p->store,
+                                  .stats = &p->stats,
+                                  .settings = s};
+    service = (struct conn_service){.base = p->base,
+                                    .engine = p->engine,
+                                    .control = &p->control,
+                                    .stats = &p->stats,
+                                    .settings = s};
+    listeners_start(p->listeners, &service,
+                    p->files_max > 2 * RESERVED_FILES ? p->files_max - RESERVED_FILES
+                                                      : p->files_max / 2);
+    return start_metrics(p);
+}
+
+static bool
+start(struct program *p)
+{
+    p->files_max = daemon_prepare_process();
+    p->listeners = listeners_open(p->settings, p->why, sizeof p->why);
+    if (p->listeners == NULL || !open_metrics(p) || !prepare_state_directory(p))
+        return false;
+    if (!p->options.foreground && !daemon_background()) {
+        snprintf(p->why, sizeof p->why, "cannot go to the background");
+        return false;
+    }
+    if (!daemon_drop_privileges(p->settings->user, p->why, sizeof p->why))
+        return false;
+    evthread_use_pthreads();
+    p->base = event_base_new();
+    p->stats.started_s = clock_wall_s();
+    watch_signals(p);
+    return start_parts(p);
+}
+
+static void
+stop(struct program *p)
+{
+    metrics_free(p->metrics);
+    listeners_close(p->listeners);
+    refresh_free(p->refresh);
+    query_engine_free(p->engine);
+    control_done(&p->control);
+    source_free(p->source);
+    cache_free(p->cache);
+    store_close(p->store);
+    if (p->base != NULL) {
+        event_free(p->drain_timer);
+        event_free(p->on_reload);
+        event_free(p->on_interrupt);
+        event_free(p->on_stop);
+        event_base_free(p->base);
+    }
+    settings_free(p->settings);
+}
+
+static int
+run(struct program *p)
+{
+    if (!start(p)) {
+        fprintf(stderr, "sts-cached: %s\n", p->why);
+        log_error("%s", p->why);
+        stop(p);
+        return DAEMON_EXIT_FAILURE;
+    }
+    warn_of_missing_parts(p->settings);
+    log_info("ready");
+    daemon_ready();
+    event_base_dispatch(p->base);
+    stop(p);
+    log_info("stopped");
+    return DAEMON_EXIT_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct program program;
+    struct program *p = &program;
+    int exit_code;
+
+    if (!daemon_parse_args(argc, argv, SYSCONFDIR "/sts-cached.conf",
+                           "sts-cached [-ftvV] [-c file] [--print-config]", &p->options,
+                           &exit_code))
+        return exit_code;
+    if (!read_settings(p)) {
+        fprintf(stderr, "sts-cached: %s\n", p->why);
+        return DAEMON_EXIT_FAILURE;
+    }
+    if (p->options.print_config)
+        settings_print(p->settings, stdout);
+    if (p->options.print_config || p->options.test) {
+        settings_free(p->settings);
+        return DAEMON_EXIT_OK;
+    }
+    log_open("sts-cached", p->options.foreground,
+             p->options.verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+    return run(p);
+}
