@@ -35,6 +35,14 @@ def is_listening(path):
         return probe.connect_ex(path) == 0
 
 
+def is_running(pid):
+    """A zombie that nobody reaps, as in a container, has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def verdict(word="secure", domain="-", reason="ok", mode="enforce", mx="mx1.example.com"):
     return (f"OK verdict={word} domain={domain} mode={mode} id=1 max_age=604800 expires=1790000000 "
             f"mx={mx} hosts=- source=memory reason={reason}")

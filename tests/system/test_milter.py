@@ -11,7 +11,7 @@ import time
 import pytest
 
 import miltertalk
-from milterlab import PROGRAM, FakeDaemon, Milter, verdict, wait_until
+from milterlab import PROGRAM, FakeDaemon, Milter, is_running, verdict, wait_until
 
 
 @pytest.fixture(name="daemon")
@@ -401,7 +401,7 @@ def test_children_follow_a_killed_parent(start, daemon):
     children = wait_until(lambda: len(milter.children) == 2 and milter.children, "two children")
     milter.process.kill()
     milter.process.wait()
-    wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in children), "the end of the children")
+    wait_until(lambda: not any(map(is_running, children)), "the end of the children")
     milter.start()
     assert one_rcpt(milter, "none.test").accepted
 
