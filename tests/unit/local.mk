@@ -24,8 +24,10 @@ UNIT_TESTS = \
 	tests/unit/common/test_txt \
 	tests/unit/common/test_daemon \
 	tests/unit/cached/test_address \
+	tests/unit/cached/test_dns \
 	tests/unit/cached/test_dns_parse \
 	tests/unit/cached/test_dns_screen \
+	tests/unit/cached/test_dns_servers \
 	tests/unit/common/test_proto \
 	tests/unit/common/test_answer \
 	tests/unit/common/test_sockspec \
@@ -75,6 +77,12 @@ tests_unit_common_test_sockspec_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_cached_test_address_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_address_LDADD = $(UNIT_LIBS_CACHED)
 DNS_PACKET = tests/fake/dns_packet.c tests/fake/dns_packet.h
+tests_unit_cached_test_dns_SOURCES = tests/unit/cached/test_dns.c tests/fake/dns_server.c \
+	tests/fake/dns_server.h $(DNS_PACKET)
+tests_unit_cached_test_dns_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dns_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_dns_servers_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dns_servers_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_dns_parse_SOURCES = tests/unit/cached/test_dns_parse.c $(DNS_PACKET)
 tests_unit_cached_test_dns_parse_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_parse_LDADD = $(UNIT_LIBS_CACHED)
