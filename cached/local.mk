@@ -29,6 +29,8 @@ libcached_a_SOURCES = \
 	cached/inflight.c cached/inflight.h \
 	cached/listener.c cached/listener.h \
 	cached/query.c cached/query.h \
+	cached/query_engine.h \
+	cached/query_orders.c \
 	cached/record.c cached/record.h \
 	cached/refresh.c cached/refresh.h \
 	cached/replies.c cached/replies.h \

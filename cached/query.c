@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cached/inflight.h"
+#include "cached/query_engine.h"
 #include "cached/settings.h"
 #include "cached/stats.h"
 #include "common/clock.h"
@@ -31,26 +31,15 @@ enum {
     LOOKUP_RETRY_S = 60 /* TXT could not be asked, a policy is in force */
 };
 
-struct query_engine {
-    struct event_base *base;
-    const struct settings *settings;
-    struct cache *cache;
-    struct source *source;
-    struct stats *stats;
-    struct inflight *inflight;
-    struct judgement judgement; /* the one being spoken */
-};
-
 enum step_result { NEXT, WAIT, DONE };
 
 static void take_up(struct resolution *, enum resolution_step);
 
 /* --- fetching: when it is allowed, and what comes of it -------------------------------------- */
 
-/* RFC 8461 s3.3: not the same failed id again within five minutes; DESIGN: three in five minutes.
- */
-static bool
-may_fetch(const struct entry *e, const char *id, int64_t now_ms)
+/* The two limits stand in query_engine.h. */
+bool
+query_may_fetch(const struct entry *e, const char *id, int64_t now_ms)
 {
     const struct fetch_memory *f = e->fetches;
 
@@ -178,7 +167,7 @@ after_record(struct resolution *r)
     } else if (in_force && !r->force_fetch && strcmp(e->id, r->id) == 0) {
         return STEP_MX;
     }
-    return may_fetch(e, r->id, now) ? STEP_FETCH : STEP_MX;
+    return query_may_fetch(e, r->id, now) ? STEP_FETCH : STEP_MX;
 }
 
 static void
@@ -395,8 +384,8 @@ take_up(struct resolution *r, enum resolution_step step)
 
 /* Begins a resolution at a step that waits, so that nobody is answered before the caller returned.
  */
-static struct resolution *
-begin(struct query_engine *q, struct entry *e, enum resolution_step step)
+struct resolution *
+query_begin(struct query_engine *q, struct entry *e, enum resolution_step step)
 {
     struct resolution *r = inflight_add(q->inflight, q, e, clock_boot_ms());
 
@@ -404,8 +393,8 @@ begin(struct query_engine *q, struct entry *e, enum resolution_step step)
     return r;
 }
 
-static void
-set_off(struct resolution *r)
+void
+query_set_off(struct resolution *r)
 {
     enum step_result result = steps[r->step].run(r);
 
@@ -413,17 +402,17 @@ set_off(struct resolution *r)
     (void)result;
 }
 
-static bool
-begin_background(struct query_engine *q, struct entry *e, bool force_fetch)
+bool
+query_begin_background(struct query_engine *q, struct entry *e, bool force_fetch)
 {
     struct resolution *r;
 
     if (inflight_count(q->inflight) >= QUERY_RUNNING_MAX ||
         inflight_find(q->inflight, e->domain) != NULL)
         return false;
-    r = begin(q, e, STEP_TXT);
+    r = query_begin(q, e, STEP_TXT);
     r->force_fetch = force_fetch;
-    set_off(r);
+    query_set_off(r);
     return true;
 }
 
@@ -436,7 +425,7 @@ keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
     bool fetch = false, look;
 
     if (verdict_policy_in_force(e, now)) {
-        fetch = now >= e->refresh_ms && may_fetch(e, e->id, now);
+        fetch = now >= e->refresh_ms && query_may_fetch(e, e->id, now);
         look = now >= e->recheck_ms;
     } else if (verdict_failure_stands(e, now)) {
         look = now >= e->recheck_ms || now - e->fetches->tried_ms[0] >= FETCH_BACKOFF_MS;
@@ -444,7 +433,7 @@ keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
         look = e->outcome_unknown && now >= e->outcome_until_ms;
     }
     if (fetch || look)
-        (void)begin_background(q, e, fetch);
+        (void)query_begin_background(q, e, fetch);
 }
 
 static void
@@ -474,10 +463,10 @@ join_or_begin(struct query_engine *q, const struct question *question, enum verd
         if (inflight_count(q->inflight) >= QUERY_RUNNING_MAX)
             return NULL;
         e = cache_want(q->cache, question->domain);
-        r = begin(q, e, need == VERDICT_NEEDS_MX ? STEP_MX : STEP_TXT);
+        r = query_begin(q, e, need == VERDICT_NEEDS_MX ? STEP_MX : STEP_TXT);
         r->rechecked = need == VERDICT_NEEDS_RECHECK;
         r->want_mx = question->want_mx && !question->host_only;
-        set_off(r);
+        query_set_off(r);
     }
     r->want_mx = r->want_mx || (question->want_mx && !question->host_only);
     return r;
@@ -566,75 +555,8 @@ query_cancel(struct query_token *token)
     inflight_stop_waiting(token);
 }
 
-/* --- work that nobody's question started -------------------------------------------------------
+/* --- the engine ---------------------------------------------------------------------------------
  */
-
-bool
-query_refresh(struct query_engine *q, const char *domain)
-{
-    struct entry *e = cache_get(q->cache, domain, true);
-    int64_t now = clock_boot_ms();
-
-    if (!verdict_policy_in_force(e, now) || !may_fetch(e, e->id, now) ||
-        !begin_background(q, e, true))
-        return false;
-    q->stats->refreshes++;
-    return true;
-}
-
-void
-query_recheck(struct query_engine *q, const char *domain)
-{
-    struct entry *e = cache_get(q->cache, domain, false);
-    int64_t now = clock_boot_ms();
-
-    if (verdict_policy_in_force(e, now) && now - e->checked_ms >= VERDICT_RECHECK_MS)
-        (void)begin_background(q, e, false);
-}
-
-/* From the first step again, whatever was under way: its result would be older than the order. */
-static void
-restart(struct resolution *r, bool force_fetch)
-{
-    source_cancel(r->job);
-    r->job = NULL;
-    r->step = STEP_TXT;
-    r->force_fetch = force_fetch;
-    r->record_found = r->fetched = r->rechecked = false;
-    r->error = STS_OK;
-    r->id[0] = r->detail[0] = '\0';
-    set_off(r);
-}
-
-void
-query_refetch(struct query_engine *q, const char *domain, query_refetch_fn *done, void *arg)
-{
-    struct entry *e = cache_want(q->cache, domain);
-    struct resolution *r = inflight_find(q->inflight, domain);
-    struct refetch_waiter *w = alloc_zero(1, sizeof *w);
-
-    w->done = done;
-    w->arg = arg;
-    cache_forget_outcome(q->cache, e);
-    if (r == NULL) {
-        r = begin(q, e, STEP_TXT);
-        r->force_fetch = true;
-        set_off(r);
-    } else {
-        restart(r, true);
-    }
-    STAILQ_INSERT_TAIL(&r->refetchers, w, link);
-}
-
-void
-query_forget(struct query_engine *q, const char *domain)
-{
-    struct resolution *r = inflight_find(q->inflight, domain);
-
-    cache_forget(q->cache, domain);
-    if (r != NULL)
-        restart(r, r->force_fetch);
-}
 
 size_t
 query_running(const struct query_engine *q)

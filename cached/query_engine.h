@@ -1,0 +1,29 @@
+/* query_engine - what query.c and query_orders.c share; nobody else includes it. */
+#ifndef STS_CACHED_QUERY_ENGINE_H
+#define STS_CACHED_QUERY_ENGINE_H
+
+#include "cached/inflight.h"
+
+struct query_engine {
+    struct event_base *base;
+    const struct settings *settings;
+    struct cache *cache;
+    struct source *source;
+    struct stats *stats;
+    struct inflight *inflight;
+    struct judgement judgement; /* the one being spoken */
+};
+
+/* Makes a resolution of the entry's domain, which must have none, that begins at `step`, a step
+ * that waits: so nobody is answered before the caller has returned. query_set_off then sets it
+ * going. */
+struct resolution *query_begin(struct query_engine *, struct entry *, enum resolution_step);
+void query_set_off(struct resolution *);
+/* Begins at TXT with nobody waiting. False: one is running already, or too many are. */
+bool query_begin_background(struct query_engine *, struct entry *, bool force_fetch);
+
+/* RFC 8461 s3.3: not the same failed id again within five minutes; and at most three fetches of a
+ * domain in five minutes whatever the ids. */
+bool query_may_fetch(const struct entry *, const char *id, int64_t now_ms);
+
+#endif

@@ -1,0 +1,75 @@
+/* Work that no question started: the daily refresh, the operator's flush and refresh, and the look
+ * at TXT when a host is refused. */
+#include "cached/query_engine.h"
+
+#include <string.h>
+
+#include "cached/stats.h"
+#include "common/clock.h"
+
+bool
+query_refresh(struct query_engine *q, const char *domain)
+{
+    struct entry *e = cache_get(q->cache, domain, true);
+    int64_t now = clock_boot_ms();
+
+    if (!verdict_policy_in_force(e, now) || !query_may_fetch(e, e->id, now) ||
+        !query_begin_background(q, e, true))
+        return false;
+    q->stats->refreshes++;
+    return true;
+}
+
+void
+query_recheck(struct query_engine *q, const char *domain)
+{
+    struct entry *e = cache_get(q->cache, domain, false);
+    int64_t now = clock_boot_ms();
+
+    if (verdict_policy_in_force(e, now) && now - e->checked_ms >= VERDICT_RECHECK_MS)
+        (void)query_begin_background(q, e, false);
+}
+
+/* From the first step again, whatever was under way: its result would be older than the order. */
+static void
+restart(struct resolution *r, bool force_fetch)
+{
+    source_cancel(r->job);
+    r->job = NULL;
+    r->step = STEP_TXT;
+    r->force_fetch = force_fetch;
+    r->record_found = r->fetched = r->rechecked = false;
+    r->error = STS_OK;
+    r->id[0] = r->detail[0] = '\0';
+    query_set_off(r);
+}
+
+void
+query_refetch(struct query_engine *q, const char *domain, query_refetch_fn *done, void *arg)
+{
+    struct entry *e = cache_want(q->cache, domain);
+    struct resolution *r = inflight_find(q->inflight, domain);
+    struct refetch_waiter *w = alloc_zero(1, sizeof *w);
+
+    w->done = done;
+    w->arg = arg;
+    cache_forget_outcome(q->cache, e);
+    if (r == NULL) {
+        r = query_begin(q, e, STEP_TXT);
+        r->force_fetch = true;
+        query_set_off(r);
+    } else {
+        restart(r, true);
+    }
+    STAILQ_INSERT_TAIL(&r->refetchers, w, link);
+}
+
+void
+query_forget(struct query_engine *q, const char *domain)
+{
+    struct resolution *r = inflight_find(q->inflight, domain);
+
+    cache_forget(q->cache, domain);
+    if (r != NULL)
+        restart(r, r->force_fetch);
+}
