@@ -11,6 +11,7 @@
 #include "cached/held.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/nexthop.h"
 
 enum { LISTING_KEPT_MS = 60 * 1000 };
@@ -341,6 +342,7 @@ refetch(struct command *c, const char *domain,
     struct control_job *job = job_new(c);
 
     job->exit_of = exit_of;
+    log_info("control %s domain=%s", c->words[0], domain);
     query_refetch(c->control->engine, domain, on_refetched, job);
 }
 
@@ -378,6 +380,7 @@ flush_many(struct command *c, const char *glob, bool force)
             return;
         }
     }
+    log_info("control flush %s%s", c->words[1], force ? " force" : "");
     job = job_new(c);
     job->all = glob == NULL;
     job->flush = flush_start(&request, on_flushed, job);
@@ -395,6 +398,7 @@ flush_one(struct command *c, bool force)
     if (!held_anything(cache_get(control->cache, domain, true))) {
         command_reply_error(c, EXIT_NO_POLICY, "%s: not held", domain);
     } else if (force) {
+        log_info("control flush domain=%s force", domain);
         query_forget(control->engine, domain);
         command_begin_json(&out);
         buf_printf(&out, "{\"domain\":\"%s\",\"outcome\":\"forgotten\",\"exit\":0}", domain);

@@ -4,6 +4,7 @@
 FUZZ_TARGETS = \
 	tests/fuzz/fuzz_answer \
 	tests/fuzz/fuzz_config \
+	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns_reply \
 	tests/fuzz/fuzz_domain \
 	tests/fuzz/fuzz_netstring \
@@ -46,3 +47,9 @@ tests_fuzz_fuzz_netstring_LDADD = $(COMMON_LIBS)
 tests_fuzz_fuzz_dns_reply_SOURCES = tests/fuzz/fuzz_dns_reply.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_dns_reply_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_dns_reply_LDADD = $(CACHED_LIBS)
+
+tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c tests/fake/fake_query.c \
+	tests/fake/fake_query.h $(FUZZ_COMMON)
+tests_fuzz_fuzz_control_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_fuzz_fuzz_control_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_control_LDADD = $(CACHED_LIBS)
