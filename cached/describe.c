@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cached/replies.h"
 #include "common/clock.h"
 
 /* --- JSON values ------------------------------------------------------------------------------ */
@@ -125,42 +126,20 @@ set_policy_of_judgement(json_t *object, const struct judgement *j)
     set_integer(object, "refresh", wall_of_boot(j->entry->refresh_ms));
 }
 
-static struct span
-span_of(const char *s)
-{
-    return (struct span){s, strlen(s)};
-}
-
 /* The line that the `verdict` map would answer. */
 static void
 set_reply(json_t *object, const struct judgement *j)
 {
     size_t mx_count = j->policy != NULL ? policy_mx_count(j->policy) : 0;
-    struct span *spans = alloc_zero(mx_count + j->host_count + 1, sizeof(*spans));
-    struct answer answer = {.verdict = j->verdict,
-                            .domain = j->domain,
-                            .source = j->source,
-                            .reason = j->reason,
-                            .mx = {spans, mx_count},
-                            .hosts = {spans + mx_count, j->host_count}};
+    struct span hosts[SOURCE_MX_MAX], *mx = alloc_zero(mx_count, sizeof(*mx));
+    struct answer answer = replies_answer(j, mx, hosts);
     struct buf line;
 
-    for (size_t i = 0; i < mx_count; i++)
-        spans[i] = policy_mx(j->policy, i);
-    for (size_t i = 0; i < j->host_count; i++)
-        spans[mx_count + i] = span_of(j->hosts[i]);
-    if (j->policy != NULL) {
-        answer.has_policy = true;
-        answer.mode = policy_mode_name(policy_mode(j->policy));
-        answer.id = j->entry->id;
-        answer.max_age_s = policy_max_age_s(j->policy);
-        answer.expires_s = j->expires_s;
-    }
     buf_init(&line, ANSWER_MAX);
     answer_format(&answer, &line);
     set_string(object, "reply", buf_string(&line));
     buf_done(&line);
-    free(spans);
+    free(mx);
 }
 
 void

@@ -19,3 +19,7 @@ EXTRA_DIST += tests/system/run tests/system/enter tests/system/conftest.py \
 	tests/system/lab/namespace.py tests/system/lab/packages.py tests/system/lab/policyhost.py \
 	tests/system/lab/process.py tests/system/lab/sendmail.py tests/system/lab/stock.mc \
 	tests/system/lab/syslog.py tests/system/lab/world.py
+
+# --- the manual pages say what the programs do ---
+dist_check_SCRIPTS += tests/check-manuals
+TESTS += tests/check-manuals

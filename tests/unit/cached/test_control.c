@@ -174,7 +174,6 @@ test_query_tells_all(void **state)
         "verdict=secure domain=a.example mode=enforce id=id1 max_age=86400 expires=1790086400 "
         "mx=mx.a.example,*.example.net hosts=mx.a.example source=memory reason=ok";
     struct desk *d = *state;
-    static const char *const hosts[] = {"mx.a.example"};
     struct entry *e = hold(d, "a.example", "enforce");
     const char *verdict, *domain, *mode, *id, *source, *reason, *reply, *host;
     int max_age, expires, fetched, exit_code;
@@ -187,7 +186,7 @@ test_query_tells_all(void **state)
                                              .entry = e,
                                              .policy = e->policy,
                                              .expires_s = WALL_S + 86400,
-                                             .hosts = hosts,
+                                             .hosts = {"mx.a.example"},
                                              .host_count = 1};
     object = json_of(run(d, "query User@A.Example. wait=1500"));
     assert_string_equal(d->engine.asked_domain, "a.example");
