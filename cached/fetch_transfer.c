@@ -245,7 +245,7 @@ set_rules(CURL *easy, const struct fetch_transfer_rules *rules)
     SET(SSL_VERIFYPEER, 1L);
     SET(SSL_VERIFYHOST, 2L);
     SET(SSL_SESSIONID_CACHE, 0L);
-    /* CAs come from our store by the hook; a compiled-in path would be trusted beside it. */
+    /* CAs come from our store by the hook; curl would read its own for each connection, in vain. */
     SET(CAINFO, NULL);
     SET(CAPATH, NULL);
 #undef SET

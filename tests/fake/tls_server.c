@@ -162,7 +162,9 @@ serve(struct tls_server *server, int fd)
         close_with_reset(fd);
         break;
     case NO_TLS:
-        if (write(fd, head, strlen(head)) > 0)
+        memset(server->seen.request, 0, sizeof(server->seen.request));
+        if (read(fd, server->seen.request, sizeof(server->seen.request) - 1) > 0 &&
+            write(fd, head, strlen(head)) > 0)
             close_gently(server, fd);
         break;
     case SILENT_AT_ACCEPT:

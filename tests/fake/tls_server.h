@@ -16,7 +16,7 @@ enum tls_ending {
     /* These end before TLS begins: */
     END_AT_ACCEPT, /* FIN */
     RESET_AT_ACCEPT,
-    NO_TLS,           /* the reply goes out in the clear */
+    NO_TLS,           /* request and reply in the clear */
     SILENT_AT_ACCEPT, /* holds every connection until the stop */
 };
 

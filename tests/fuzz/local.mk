@@ -7,6 +7,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns_reply \
 	tests/fuzz/fuzz_domain \
+	tests/fuzz/fuzz_http \
 	tests/fuzz/fuzz_netstring \
 	tests/fuzz/fuzz_policy \
 	tests/fuzz/fuzz_txt
@@ -53,3 +54,7 @@ tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c tests/fake/fake_quer
 tests_fuzz_fuzz_control_CPPFLAGS = $(CACHED_CPPFLAGS)
 tests_fuzz_fuzz_control_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_control_LDADD = $(CACHED_LIBS)
+
+tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_http_LDADD = $(CACHED_LIBS)

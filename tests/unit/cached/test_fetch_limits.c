@@ -238,24 +238,30 @@ test_bad_settings(void **state)
     check_refusal(&settings, "proxy.example");
 }
 
-/* A proxy gets a CONNECT for the name; what stands behind it here is no proxy, so it ends there. */
+/* A proxy gets a CONNECT for the name, once; addresses and what the environment says are nothing to
+ * it. This one refuses. */
 static void
 test_proxy(void **state)
 {
-    static const struct tls_script silent = {.ending = SILENT_AT_ACCEPT};
+    static const struct tls_script refusal = {.ending = NO_TLS, .head = "HTTP/1.1 403 No\r\n\r\n"};
     static const struct test_cert cert = {.names = {LAB_HOST}};
     struct tls_server *server =
-        tls_server_start("127.0.0.1", 0, test_certs_server(lab_certs, &cert), &silent);
-    struct settings settings = lab_settings(443, QUICK_MS);
+        tls_server_start("127.0.0.1", 0, test_certs_server(lab_certs, &cert), &refusal);
+    struct settings settings = lab_settings(8443, AMPLE_MS);
     char proxy[64];
     struct tls_seen seen;
 
     (void)state;
     snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%u", tls_server_port(server));
     settings.fetch.proxy = proxy;
-    check_addresses(&settings, (const char *[]){"192.0.2.1", "192.0.2.2", NULL}, STS_TIMEOUT);
+    settings.fetch.allow_address.count = 0;
+    setenv("no_proxy", "*", 1);
+    check_addresses(&settings, (const char *[]){"192.0.2.1", "192.0.2.2", NULL},
+                    STS_CONNECT_REFUSED);
+    unsetenv("no_proxy");
     tls_server_stop(server, &seen);
     assert_int_equal(seen.connections, 1);
+    assert_int_equal(strncmp(seen.request, "CONNECT " LAB_HOST ":8443 HTTP/1.1\r\n", 44), 0);
 }
 
 static void
