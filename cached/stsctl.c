@@ -1,11 +1,13 @@
 /* stsctl - the operator's tool: one command, asked of sts-cached over its control socket.
  * The daemon does the work and names the exit status; this program asks, prints and ends. */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cached/exitcode.h"
 #include "cached/stsctl_print.h"
@@ -16,13 +18,14 @@
 static const char default_socket[] = "unix:/run/sts-cached/control.sock";
 
 enum {
-    QUERY_TIMEOUT_MS = 30 * 1000,
+    ANSWER_TIMEOUT_MS = 10 * 1000, /* a hung daemon is told from a slow answer */
     FETCH_TIMEOUT_MS = 10 * 60 * 1000,
     FLUSH_TIMEOUT_MS = 7 * 24 * 3600 * 1000 /* a million policies take their time */
 };
 
 struct invocation {
-    const char *socket; /* the specification */
+    const char *socket; /* as it was given */
+    struct sockspec spec;
     bool json, wait, force, all;
     const char *argument; /* of the command, or NULL */
     struct client *client;
@@ -91,10 +94,14 @@ fail(const struct invocation *v, int exit_code, const char *text, size_t len)
 static int
 fail_client(const struct invocation *v, enum client_status status)
 {
-    const char *text = client_status_text(status);
+    const char *path = sockspec_is_unix(&v->spec) ? sockspec_path(&v->spec) : NULL;
+    bool no_socket = status == CLIENT_NO_CONNECTION && path != NULL && access(path, F_OK) != 0;
+    char text[200];
+    int len = snprintf(text, sizeof(text), "%s%s%s", client_status_text(status),
+                       no_socket ? ": " : "", no_socket ? strerror(errno) : "");
 
     return fail(v, status == CLIENT_NO_PERMISSION ? EXIT_NOT_PERMITTED : EXIT_NO_DAEMON, text,
-                strlen(text));
+                (size_t)len);
 }
 
 /* "ERR code text": what the daemon says, with the status it wants. */
@@ -220,7 +227,7 @@ show_answer(const struct invocation *v)
 static int
 run_query(struct invocation *v)
 {
-    int exit_code = ask(v, "verdict", "", QUERY_TIMEOUT_MS);
+    int exit_code = ask(v, "verdict", " wait=8000", ANSWER_TIMEOUT_MS);
 
     if (exit_code != 0)
         return exit_code;
@@ -232,7 +239,7 @@ run_query(struct invocation *v)
 static int
 run_show(struct invocation *v)
 {
-    int exit_code = ask(v, "show", "", QUERY_TIMEOUT_MS);
+    int exit_code = ask(v, "show", "", ANSWER_TIMEOUT_MS);
 
     return exit_code != 0 ? exit_code : show_reply(v, print_policy);
 }
@@ -263,7 +270,7 @@ list_pages(struct invocation *v)
     bool any = false;
 
     for (;;) {
-        int exit_code = ask(v, "list", tail, QUERY_TIMEOUT_MS);
+        int exit_code = ask(v, "list", tail, ANSWER_TIMEOUT_MS);
         if (exit_code != 0)
             return exit_code;
         json_t *page = parse_reply(v);
@@ -322,7 +329,7 @@ run_refresh(struct invocation *v)
 static int
 run_stats(struct invocation *v)
 {
-    int exit_code = ask(v, "stats", "", QUERY_TIMEOUT_MS);
+    int exit_code = ask(v, "stats", "", ANSWER_TIMEOUT_MS);
 
     return exit_code != 0 ? exit_code : show_reply(v, print_stats);
 }
@@ -330,7 +337,7 @@ run_stats(struct invocation *v)
 static int
 run_nodes(struct invocation *v)
 {
-    int exit_code = ask(v, "nodes", "", QUERY_TIMEOUT_MS);
+    int exit_code = ask(v, "nodes", "", ANSWER_TIMEOUT_MS);
 
     return exit_code != 0 ? exit_code : show_reply(v, print_nodes);
 }
@@ -419,13 +426,12 @@ check_usage(const struct action *action, int words, const struct invocation *v)
 static int
 run(const struct action *action, struct invocation *v)
 {
-    struct sockspec spec;
     char why[200];
     int exit_code;
 
-    if (!sockspec_parse(v->socket, &spec, why, sizeof(why)))
+    if (!sockspec_parse(v->socket, &v->spec, why, sizeof(why)))
         return usage_error(why, v->socket);
-    v->client = client_new(&spec, PROTO_CONTROL_MAX);
+    v->client = client_new(&v->spec, PROTO_CONTROL_MAX);
     buf_init(&v->reply, PROTO_CONTROL_MAX);
     exit_code = action->run(v);
     buf_done(&v->reply);
