@@ -52,13 +52,13 @@ libcached_a_CPPFLAGS = $(CACHED_CPPFLAGS)
 CACHED_LIBS = libcached.a $(COMMON_LIBS) $(EVENT_LIBS) $(EVENT_PTHREADS_LIBS) $(LDNS_LIBS) \
 	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lpthread
 
-bin_PROGRAMS += cached/stsctl
-cached_stsctl_SOURCES = cached/stsctl.c cached/stsctl_print.c cached/stsctl_print.h
-cached_stsctl_CPPFLAGS = $(CACHED_CPPFLAGS)
-cached_stsctl_LDADD = $(CACHED_LIBS)
+bin_PROGRAMS += stsctl
+stsctl_SOURCES = cached/stsctl.c cached/stsctl_print.c cached/stsctl_print.h
+stsctl_CPPFLAGS = $(CACHED_CPPFLAGS)
+stsctl_LDADD = $(CACHED_LIBS)
 dist_man_MANS += cached/stsctl.8 cached/sts-cached.8 common/sts-cached.conf.5
 
-sbin_PROGRAMS += cached/sts-cached
-cached_sts_cached_SOURCES = cached/main.c
-cached_sts_cached_CPPFLAGS = $(CACHED_CPPFLAGS)
-cached_sts_cached_LDADD = $(CACHED_LIBS)
+sbin_PROGRAMS += sts-cached
+sts_cached_SOURCES = cached/main.c
+sts_cached_CPPFLAGS = $(CACHED_CPPFLAGS)
+sts_cached_LDADD = $(CACHED_LIBS)
