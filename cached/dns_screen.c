@@ -61,6 +61,7 @@ static const struct layout layouts[] = {
 struct walk {
     const uint8_t *bytes;
     size_t len, at;
+    bool may_be_opt; /* in the additional section, and only once */
     const char *why;
 };
 
@@ -176,9 +177,8 @@ check_rdata(struct walk *w, unsigned type, size_t end)
     return true;
 }
 
-/* Steps over one record. `opts` counts the OPT records so far. */
 static bool
-take_record(struct walk *w, int *opts)
+take_record(struct walk *w)
 {
     if (!take_name(w))
         return false;
@@ -189,9 +189,11 @@ take_record(struct walk *w, int *opts)
         return fail(w, "a record runs past the end");
     if (type == TYPE_TSIG || type == TYPE_SIG)
         return fail(w, "a signed transaction that nobody asked for");
-    if (type == TYPE_OPT && ++*opts > 1)
-        return fail(w, "more than one OPT record");
-    if (type != TYPE_OPT && class != CLASS_IN)
+    if (type == TYPE_OPT && !w->may_be_opt)
+        return fail(w, "an OPT record out of place");
+    if (type == TYPE_OPT)
+        w->may_be_opt = false;
+    else if (class != CLASS_IN)
         return fail(w, "a record of another class");
     size_t end = w->at + rdlength;
     if (!check_rdata(w, type, end))
@@ -244,15 +246,17 @@ is_question_ours(const struct walk *asked, const uint8_t *reply, size_t len, siz
 static bool
 check_records(struct walk *w, unsigned asked_type)
 {
-    size_t records = (size_t)u16_at(w->bytes, 6) + u16_at(w->bytes, 8) + u16_at(w->bytes, 10);
-    int opts = 0;
+    size_t additional = u16_at(w->bytes, 10);
+    size_t records = u16_at(w->bytes, 6) + u16_at(w->bytes, 8) + additional;
 
     if (w->len > (asked_type == TYPE_TXT ? DNS_TXT_REPLY_MAX : DNS_REPLY_MAX))
         return fail(w, "the reply is too large");
     if (records > DNS_RECORDS_MAX)
         return fail(w, "the reply has too many records");
-    while (records-- > 0) {
-        if (!take_record(w, &opts))
+    for (; records > 0; records--) {
+        if (records == additional)
+            w->may_be_opt = true;
+        if (!take_record(w))
             return false;
     }
     return w->at == w->len || fail(w, "bytes behind the last record");
@@ -262,8 +266,8 @@ enum dns_screen
 dns_screen(const uint8_t *query, size_t query_len, const uint8_t *reply, size_t len,
            const char **why)
 {
-    struct walk asked = {query, query_len, HEADER_SIZE, NULL};
-    struct walk w = {reply, len, 0, NULL};
+    struct walk asked = {.bytes = query, .len = query_len, .at = HEADER_SIZE};
+    struct walk w = {.bytes = reply, .len = len};
 
     *why = "";
     if (query_len < HEADER_SIZE || !take_name(&asked) || query_len - asked.at < 4 ||

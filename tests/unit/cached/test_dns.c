@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 #define NAME "_mta-sts.example.com"
 
-enum { TIMEOUT_MS = 300, SERVERS = 2, MANY = 1500 };
+enum { TIMEOUT_MS = 400, PATIENCE_MS = 5000, SERVERS = 2, MANY = 1500 };
 
 /* --- what servers do ------------------------------------------------------------------ */
 
@@ -149,6 +150,13 @@ say_alias(struct packet *p, const struct dns_question *q)
 }
 
 static void
+say_alias_insecurely(struct packet *p, const struct dns_question *q)
+{
+    say_alias(p, q);
+    p->bytes[3] &= 0xdf;
+}
+
+static void
 say_end_of_alias(struct packet *p, const struct dns_question *q)
 {
     assert_memory_equal(q->bytes + 12, "\4_sts\10provider\4test", 20);
@@ -224,6 +232,17 @@ on_done(const struct dns_answer *answer, void *arg)
                  answer->records[0].text.at);
 }
 
+/* Only where a server is silent is the timeout short: a busy machine must change no outcome. */
+static int64_t
+timeout_for(dns_step *const *steps)
+{
+    for (; steps != NULL && *steps != NULL; steps++) {
+        if (*steps == say_nothing)
+            return TIMEOUT_MS;
+    }
+    return PATIENCE_MS;
+}
+
 static void
 lab_open(struct lab *lab, dns_step *const *first, dns_step *const *second)
 {
@@ -237,7 +256,7 @@ lab_open(struct lab *lab, dns_step *const *first, dns_step *const *second)
         lab->settings.dns.servers.count++;
     }
     lab->settings.dns.servers.items = lab->specs;
-    lab->settings.dns.timeout_ms = TIMEOUT_MS;
+    lab->settings.dns.timeout_ms = timeout_for(first);
     lab->dns = dns_new(lab->base, &lab->settings, why, sizeof(why));
     if (lab->dns == NULL)
         fail_msg("%s", why);
@@ -253,11 +272,11 @@ lab_close(struct lab *lab)
     event_base_free(lab->base);
 }
 
-/* Turns the loop until `calls` have come, 5 s at most. */
+/* Turns the loop until `calls` have come, 20 s at most. */
 static void
 turn(struct lab *lab, const int *calls, int wanted)
 {
-    int64_t end_ms = clock_boot_ms() + 5000;
+    int64_t end_ms = clock_boot_ms() + 20000;
 
     while (*calls < wanted && clock_boot_ms() < end_ms) {
         const struct timeval soon = {0, 10000};
@@ -400,22 +419,26 @@ test_tcp(void **state)
 static void
 test_alias_over_two_queries(void **state)
 {
-    struct lab lab;
+    static dns_step *const secure[] = {say_alias, say_end_of_alias, NULL},
+                           *const insecure_start[] = {say_alias_insecurely, say_end_of_alias, NULL},
+                           *const insecure_end[] = {say_alias, say_nothing,
+                                                    say_end_of_alias_insecurely, NULL};
+    static const struct {
+        dns_step *const *steps;
+        bool authentic;
+    } cases[] = {{secure, true}, {insecure_start, false}, {insecure_end, false}};
 
     (void)state;
-    lab_open(&lab, SCRIPT(say_alias, say_end_of_alias), NULL);
-    look_up(&lab, NAME);
-    assert_int_equal(lab.result.error, STS_OK);
-    assert_string_equal(lab.result.text, "v=STSv1; id=2;");
-    assert_int_equal(lab.result.ttl_s, 40);
-    assert_true(lab.result.authentic);
-    lab_close(&lab);
-
-    lab_open(&lab, SCRIPT(say_alias, say_nothing, say_end_of_alias_insecurely), NULL);
-    look_up(&lab, NAME);
-    assert_string_equal(lab.result.text, "v=STSv1; id=2;");
-    assert_false(lab.result.authentic);
-    lab_close(&lab);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct lab lab;
+        lab_open(&lab, cases[i].steps, NULL);
+        look_up(&lab, NAME);
+        assert_int_equal(lab.result.error, STS_OK);
+        assert_string_equal(lab.result.text, "v=STSv1; id=2;");
+        assert_int_equal(lab.result.ttl_s, 40);
+        assert_int_equal(lab.result.authentic, cases[i].authentic);
+        lab_close(&lab);
+    }
 }
 
 /* --- servers --------------------------------------------------------------------------- */
@@ -428,10 +451,9 @@ test_silent_server_is_asked_last(void **state)
     (void)state;
     lab_open(&lab, SCRIPT(say_nothing), SCRIPT(say_txt));
     look_up(&lab, NAME);
-    assert_true(lab.took_ms >= TIMEOUT_MS - 1);
+    assert_true(lab.took_ms >= TIMEOUT_MS / 2);
     look_up(&lab, NAME);
     assert_int_equal(lab.result.error, STS_OK);
-    assert_true(lab.took_ms < TIMEOUT_MS);
     assert_int_equal(dns_server_asked(lab.servers[0]), 1);
     assert_int_equal(dns_server_asked(lab.servers[1]), 2);
     lab_close(&lab);
@@ -450,7 +472,7 @@ test_closed_port(void **state)
     look_up(&lab, NAME);
     assert_int_equal(lab.result.error, STS_DNS_TIMEOUT);
     assert_non_null(strstr(lab.result.why, "no DNS server"));
-    assert_true(lab.took_ms < TIMEOUT_MS);
+    assert_true(lab.took_ms < PATIENCE_MS);
     lab_close(&lab);
 }
 
@@ -537,6 +559,16 @@ set_files(rlim_t soft)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
+static int
+count_open_files(void)
+{
+    int count = 0;
+
+    for (int fd = 0; fd < 2 * MANY; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
 /* Only so many run at a time; the others have their turn. A cancelled one makes room. */
 static void
 test_many(void **state)
@@ -546,14 +578,18 @@ test_many(void **state)
     struct lab lab;
 
     (void)state;
-    set_files(DNS_RUNNING_MAX + 100);
+    set_files(2 * MANY);
     lab_open(&lab, SCRIPT(say_txt), NULL);
+    int before = count_open_files();
     for (size_t i = 0; i < MANY; i++)
         lookups[i] = dns_lookup_start(lab.dns, NAME, DNS_TXT, on_done, &all);
+    assert_int_equal(count_open_files(), before + DNS_RUNNING_MAX);
     dns_lookup_cancel(lookups[0]);
     dns_lookup_cancel(lookups[MANY - 1]);
+    assert_int_equal(count_open_files(), before + DNS_RUNNING_MAX);
     turn(&lab, &all.calls, MANY - 2);
     assert_int_equal(all.error, STS_OK);
+    assert_int_equal(count_open_files(), before);
     lab_close(&lab);
 }
 

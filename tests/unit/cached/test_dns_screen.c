@@ -60,6 +60,19 @@ two_opts(void)
 }
 
 static void
+opt_as_answer(void)
+{
+    packet_raw(&p, PACKET_ANSWER, ".", 41, "", 0);
+}
+
+static void
+opt_as_authority(void)
+{
+    packet_raw(&p, PACKET_AUTHORITY, ".", 41, "", 0);
+    packet_raw(&p, PACKET_ADDITIONAL, ".", 41, "", 0);
+}
+
+static void
 full_txt(void)
 {
     packet_txt_many(&p, NAME, 4, 255);
@@ -508,6 +521,8 @@ static const struct {
     {"known types", every_known_type, GOOD, NULL},
     {"OPT", one_opt, GOOD, NULL},
     {"two OPTs", two_opts, BAD, "OPT"},
+    {"OPT as answer", opt_as_answer, BAD, "OPT"},
+    {"OPT as authority", opt_as_authority, BAD, "OPT"},
     {"TXT of 1,024 bytes", full_txt, GOOD, NULL},
     {"8 strings", eight_strings, GOOD, NULL},
     {"9 strings", nine_strings, BAD, "too many strings"},
