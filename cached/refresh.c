@@ -13,7 +13,7 @@ struct refresh {
     struct store *store;
 };
 
-enum { DAY_S = 86400, PUT_OFF_S = DAY_S };
+enum { DAY_S = 86400, BUSY_S = 300 /* being looked at already, or fetched just now */ };
 
 static void
 refresh_one(const char *domain, void *arg)
@@ -23,9 +23,10 @@ refresh_one(const char *domain, void *arg)
 
     if (e == NULL || e->policy == NULL)
         return; /* it has expired, and cache_get removed it */
-    if (clock_wall_s() / DAY_S - e->asked_day > REFRESH_UNASKED_DAYS ||
-        !query_refresh(refresh->engine, domain))
-        cache_put_off_refresh(refresh->cache, e, PUT_OFF_S);
+    if (clock_wall_s() / DAY_S - e->asked_day > REFRESH_UNASKED_DAYS)
+        cache_put_off_refresh(refresh->cache, e, DAY_S);
+    else if (!query_refresh(refresh->engine, domain))
+        cache_put_off_refresh(refresh->cache, e, BUSY_S);
 }
 
 static void
