@@ -23,6 +23,9 @@ struct dns_question {
  * connection is closed then. */
 typedef void dns_step(struct packet *reply, const struct dns_question *);
 
+/* No reply. */
+dns_step dns_server_silent;
+
 /* `steps` (borrowed) ends with NULL. */
 struct dns_server *dns_server_new(struct event_base *, dns_step *const *steps);
 void dns_server_free(struct dns_server *);

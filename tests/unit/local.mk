@@ -25,8 +25,10 @@ UNIT_TESTS = \
 	tests/unit/common/test_daemon \
 	tests/unit/cached/test_address \
 	tests/unit/cached/test_dns \
+	tests/unit/cached/test_dns_limits \
 	tests/unit/cached/test_dns_parse \
 	tests/unit/cached/test_dns_screen \
+	tests/unit/cached/test_dns_screen_names \
 	tests/unit/cached/test_dns_servers \
 	tests/unit/common/test_proto \
 	tests/unit/common/test_answer \
@@ -77,18 +79,26 @@ tests_unit_common_test_sockspec_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_cached_test_address_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_address_LDADD = $(UNIT_LIBS_CACHED)
 DNS_PACKET = tests/fake/dns_packet.c tests/fake/dns_packet.h
-tests_unit_cached_test_dns_SOURCES = tests/unit/cached/test_dns.c tests/fake/dns_server.c \
+DNS_LAB = tests/fake/dns_lab.c tests/fake/dns_lab.h tests/fake/dns_server.c \
 	tests/fake/dns_server.h $(DNS_PACKET)
+SCREEN_CASE = tests/fake/screen_case.c tests/fake/screen_case.h $(DNS_PACKET)
+tests_unit_cached_test_dns_SOURCES = tests/unit/cached/test_dns.c $(DNS_LAB)
 tests_unit_cached_test_dns_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_LDADD = $(UNIT_LIBS_CACHED)
-tests_unit_cached_test_dns_servers_CPPFLAGS = $(UNIT_CPPFLAGS)
-tests_unit_cached_test_dns_servers_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_dns_limits_SOURCES = tests/unit/cached/test_dns_limits.c $(DNS_LAB)
+tests_unit_cached_test_dns_limits_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dns_limits_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_dns_parse_SOURCES = tests/unit/cached/test_dns_parse.c $(DNS_PACKET)
 tests_unit_cached_test_dns_parse_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_parse_LDADD = $(UNIT_LIBS_CACHED)
-tests_unit_cached_test_dns_screen_SOURCES = tests/unit/cached/test_dns_screen.c $(DNS_PACKET)
+tests_unit_cached_test_dns_screen_SOURCES = tests/unit/cached/test_dns_screen.c $(SCREEN_CASE)
 tests_unit_cached_test_dns_screen_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_screen_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_dns_screen_names_SOURCES = tests/unit/cached/test_dns_screen_names.c $(SCREEN_CASE)
+tests_unit_cached_test_dns_screen_names_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dns_screen_names_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_dns_servers_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dns_servers_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: fetching ----------------------------------------------------------
 FETCH_LAB = tests/fake/fetch_lab.c tests/fake/fetch_lab.h tests/fake/test_certs.c \
