@@ -27,6 +27,11 @@ processes = 2
 """
 
 
+def program(build, name):
+    """Where the build has put it: at its top or in a folder."""
+    return next(path for path in (build / name, build / "cached" / name, build / "milter" / name) if path.is_file())
+
+
 def accepts(path):
     """True when something listens on the unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
@@ -52,11 +57,11 @@ class Daemons:
         cached_conf, milter_conf = directory / "sts-cached.conf", directory / "sts-milter.conf"
         cached_conf.write_text(CACHED_CONFIG)
         milter_conf.write_text(MILTER_CONFIG)
-        self.stsctl_program = build / "stsctl"
+        self.stsctl_program = program(build, "stsctl")
         env = sanitizer_environment(logs)
-        self.cached = Process("sts-cached", [build / "sts-cached", "-f", "-c", cached_conf], logs,
+        self.cached = Process("sts-cached", [program(build, "sts-cached"), "-f", "-c", cached_conf], logs,
                               lambda: accepts(QUERY_SOCKET) and accepts(CONTROL_SOCKET), env)
-        self.milter = Process("sts-milter", [build / "sts-milter", "-f", "-c", milter_conf], logs,
+        self.milter = Process("sts-milter", [program(build, "sts-milter"), "-f", "-c", milter_conf], logs,
                               lambda: accepts(MILTER_SOCKET), env)
 
     def start(self):
