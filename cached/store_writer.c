@@ -49,7 +49,7 @@ struct store_writer {
     struct change *first, **last;
     size_t queued, queued_bytes;
     uint64_t number, done_number; /* of the last change queued, and of the last one done */
-    bool hurry, stop;
+    bool stop;
     struct store_writer_counts counts;
     int64_t complained_ms;
 
@@ -218,24 +218,13 @@ write_batch(struct store_writer *w, struct change *batch, uint64_t cost)
     }
 }
 
-/* Waits for changes, and then for more of them to share the commit. False: time to end. */
+/* Waits for changes. What arrives while a commit runs shares the next one; the first is never kept
+ * back for company, since an answer may be out already that it must outlive. False: time to end. */
 static bool
 wait_for_changes(struct store_writer *w)
 {
-    struct timespec until;
-
     while (w->first == NULL && !w->stop)
         pthread_cond_wait(&w->wake, &w->mutex);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += STORE_BATCH_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    while (w->queued < STORE_BATCH_MAX && !w->hurry && !w->stop) {
-        if (pthread_cond_timedwait(&w->wake, &w->mutex, &until) == ETIMEDOUT)
-            break;
-    }
     return w->first != NULL;
 }
 
@@ -274,8 +263,6 @@ finish_batch(struct store_writer *w, struct change *batch)
             table_remove(w->pending, &c->link);
         free_change(c);
     }
-    if (w->first == NULL)
-        w->hurry = false;
     pthread_cond_broadcast(&w->done);
 }
 
@@ -329,7 +316,6 @@ store_writer_start(struct store_db *db)
 {
     struct store_writer *w = alloc_zero(1, sizeof *w);
     struct store_db_usage usage;
-    pthread_condattr_t attr;
 
     store_db_usage(db, &usage);
     w->db = db;
@@ -337,11 +323,8 @@ store_writer_start(struct store_db *db)
     w->last = &w->first;
     w->pending = table_new(domain_of);
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->wake, &attr);
+    pthread_cond_init(&w->wake, NULL);
     pthread_cond_init(&w->done, NULL);
-    pthread_condattr_destroy(&attr);
     if (start_thread(w) == 0)
         return w;
     free_writer(w);
@@ -471,11 +454,8 @@ store_writer_flush(struct store_writer *w)
 
     pthread_mutex_lock(&w->mutex);
     number = w->number;
-    while (w->done_number < number) {
-        w->hurry = true;
-        pthread_cond_signal(&w->wake);
+    while (w->done_number < number)
         pthread_cond_wait(&w->done, &w->mutex);
-    }
     pthread_mutex_unlock(&w->mutex);
 }
 

@@ -17,7 +17,6 @@ struct store_writer;
 
 enum {
     STORE_BATCH_MAX = 256,
-    STORE_BATCH_MS = 50,
     STORE_QUEUE_BYTES_MAX = 64 << 20, /* a disk that hangs must not eat the memory */
     STORE_KEEP_DAYS = 30              /* a policy asked for since then is never evicted */
 };
