@@ -28,12 +28,13 @@ class Process:
     def __init__(self, name, argv, logs, ready, env=None):
         self.name, self.argv, self.ready, self.env = name, [str(a) for a in argv], ready, env
         self.log = pathlib.Path(logs) / f"{name}.log"
-        self.child = None
+        self.child, self.started_at = None, 0.0
 
     def start(self):
         with open(self.log, "ab") as output:
             self.child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=output,
                                           stderr=output, env=self.env, cwd="/")
+        self.started_at = time.monotonic()
         wait_until(self._is_up, lambda: f"{self.name} is not ready:\n{self.log_text()[-3000:]}")
         return self
 

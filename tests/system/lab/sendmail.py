@@ -62,7 +62,7 @@ class Sendmail:
         self.cf = pathlib.Path("/etc/mail") / f"{name}.cf"
         self.cf.write_text(self._make_cf(mc_file, defines or {}))
         options = [f"DaemonPortOptions=Addr={address}, Port=25", f"QueueDirectory={self.queue}",
-                   f"PidFile=/run/{name}.pid", "LogLevel=14", "RefuseLA=0", "QueueLA=0"]
+                   f"PidFile=/run/{name}.pid", "LogLevel=14", "RefuseLA=1000", "QueueLA=1000"]
         self.command = [self.programs.sendmail, "-C", self.cf, *(f"-O{option}" for option in options)]
         self.process = Process(name, [*self.command, "-bD", "-odb"], lab.logs,
                                lambda: greets(address), self.programs.environment())
@@ -82,9 +82,10 @@ class Sendmail:
         self.process.stop()
 
     def run_queue(self, *queue_ids):
-        """Tries these waiting messages again in one queue run, which may end later."""
-        subprocess.run([*self.command, *(f"-qI{one}" for one in queue_ids)], env=self.programs.environment(), cwd="/", timeout=90,
-                       stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        """Tries these waiting messages again in one queue run; returns when it has ended."""
+        in_foreground = "-v"
+        subprocess.run([*self.command, in_foreground, *(f"-qI{one}" for one in queue_ids)], cwd="/", timeout=90,
+                       env=self.programs.environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
     def is_waiting(self, queue_id):
         return (self.queue / f"qf{queue_id}").exists()

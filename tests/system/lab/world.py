@@ -111,9 +111,14 @@ class Lab:
             one.stop()
 
     def restart_what_is_down(self):
-        for process in (self.policies.process, self.daemons.cached, self.daemons.milter):
+        """A milter that has seen sts-cached down starts anew: it would not ask for another second."""
+        for process in (self.policies.process, self.daemons.cached):
             if not process.is_running():
                 process.start()
+        if self.daemons.milter.started_at < self.daemons.cached.started_at:
+            self.daemons.milter.stop()
+        if not self.daemons.milter.is_running():
+            self.daemons.milter.start()
 
     def domain(self, *mx_labels, mode=None, listed=None, max_age=86400, label="d", name=None):
         """A new domain that receives at `mx_labels`. With a mode it has a policy; `listed` are its mx
