@@ -21,6 +21,7 @@ struct slot {
     struct query_token *token;
     struct map_request request;
     int64_t arrived_ms;
+    bool asks_again; /* from the loop: the answer must say the MX set, too */
     bool done;
     struct buf reply; /* the frame */
 };
@@ -119,8 +120,18 @@ settle(struct slot *slot, const struct judgement *j)
         query_recheck(c->service->engine, slot->request.hop.domain);
 }
 
-/* Comes from inside the query engine, which must not be asked again from here: the rest of what the
- * client sent waits for the loop. */
+/* A list that is too long for Sendmail is asked for again with the MX set. */
+static bool
+wants_mx_now(struct slot *slot, const struct judgement *j)
+{
+    if (!replies_wants_mx(&slot->request, j))
+        return false;
+    slot->request.want_mx = true;
+    return true;
+}
+
+/* Comes from inside the query engine, which must not be asked again from here: that, and the rest
+ * of what the client sent, waits for the loop. */
 static void
 on_judged(const struct judgement *j, void *arg)
 {
@@ -128,25 +139,34 @@ on_judged(const struct judgement *j, void *arg)
     struct conn *c = slot->conn;
 
     slot->token = NULL;
-    write_map_reply(&slot->request, j, c, &slot->reply);
-    slot->done = true;
+    if (wants_mx_now(slot, j)) {
+        slot->asks_again = true;
+    } else {
+        write_map_reply(&slot->request, j, c, &slot->reply);
+        slot->done = true;
+    }
     event_active(c->readable, EV_READ, 0);
 }
 
-/* A list that is too long for Sendmail is asked for again with the MX set. */
 static void
 start_question(struct slot *slot)
 {
     struct judgement j;
 
-    if (!ask(slot, &j))
+    slot->asks_again = false;
+    if (!ask(slot, &j) || (wants_mx_now(slot, &j) && !ask(slot, &j)))
         return;
-    if (replies_wants_mx(&slot->request, &j)) {
-        slot->request.want_mx = true;
-        if (!ask(slot, &j))
-            return;
-    }
     settle(slot, &j);
+}
+
+static void
+ask_again(struct conn *c)
+{
+    struct slot *slot;
+
+    STAILQ_FOREACH(slot, &c->slots, link)
+    if (slot->asks_again)
+        start_question(slot);
 }
 
 static void
@@ -287,12 +307,13 @@ watch(struct conn *c)
         event_del(c->stalled);
 }
 
-/* Goes round once: answers out, frames in, answers out. */
+/* Goes round once: what must be asked again, answers out, frames in, answers out. */
 static void
 pump(struct conn *c)
 {
-    bool alive, sane = true;
+    bool alive, sane;
 
+    ask_again(c);
     collect(c);
     sane = take_frames(c);
     alive = write_some(c);
