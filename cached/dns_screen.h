@@ -15,7 +15,7 @@ enum {
     DNS_TXT_REPLY_MAX = 4096, /* bytes of a reply to a TXT question */
     DNS_RECORDS_MAX = 64,     /* over all sections */
     DNS_TXT_RDATA_MAX = 1024, /* bytes of one TXT record */
-    DNS_TXT_STRINGS_MAX = 8,  /* strings of one TXT record */
+    DNS_TXT_STRINGS_MAX = 64, /* strings of one TXT record */
     DNS_POINTERS_MAX = 16     /* compression pointers a name, strictly backward */
 };
 
