@@ -1,0 +1,1 @@
+"""vectors - what a hostile Internet is made of: DNS, policy hosts, and tables of cases."""
