@@ -23,9 +23,6 @@
 #include "common/log.h"
 
 enum {
-    FETCH_BACKOFF_MS = 5 * 60 * 1000, /* RFC 8461 s3.3: between two fetches of one id */
-    FETCH_WINDOW_MS = 5 * 60 * 1000, /* at most three fetches of a domain in it, whatever the ids */
-    FETCH_IN_WINDOW = 3,
     RETRY_MIN_S = 300,  /* a failed refresh is tried again after an eighth of the */
     RETRY_MAX_S = 3600, /* time left, within these */
     LOOKUP_RETRY_S = 60 /* TXT could not be asked, a policy is in force */
@@ -35,21 +32,7 @@ enum step_result { NEXT, WAIT, DONE };
 
 static void take_up(struct resolution *, enum resolution_step);
 
-/* --- fetching: when it is allowed, and what comes of it -------------------------------------- */
-
-/* The two limits stand in query_engine.h. */
-bool
-query_may_fetch(const struct entry *e, const char *id, int64_t now_ms)
-{
-    const struct fetch_memory *f = e->fetches;
-
-    if (f == NULL || f->tried_ms[0] == 0)
-        return true;
-    if (f->tried_ms[FETCH_IN_WINDOW - 1] != 0 &&
-        now_ms - f->tried_ms[FETCH_IN_WINDOW - 1] < FETCH_WINDOW_MS)
-        return false;
-    return strcmp(f->failed_id, id) != 0 || now_ms - f->tried_ms[0] >= FETCH_BACKOFF_MS;
-}
+/* --- fetching: what comes of it --------------------------------------------------------------- */
 
 static void
 remember_trouble(struct resolution *r, enum sts_error error, const char *detail, int http_status)
@@ -203,8 +186,6 @@ on_mx(const struct mx_result *result, void *arg)
     struct resolution *r = arg;
 
     r->job = NULL;
-    if (result->error != STS_OK)
-        remember_trouble(r, result->error, result->detail, 0);
     cache_set_mx(r->engine->cache, r->entry, result);
     take_up(r, STEP_ANSWER);
 }
@@ -256,12 +237,22 @@ answer(struct query_token *token, struct judgement *j)
     done(j, arg);
 }
 
+/* True when a refusal must wait for the policy that is being fetched (RFC 8461 s5.1). */
+static bool
+may_be_rescued(const struct resolution *r, const struct judgement *j)
+{
+    return r != NULL && r->step == STEP_FETCH && j->verdict == VERDICT_REFUSE &&
+           j->reason != STS_NULL_MX;
+}
+
 static enum verdict_need
 judge_for(const struct query_token *token, struct judgement *j)
 {
-    const struct entry *e = token->resolution->entry;
+    const struct resolution *r = token->resolution;
+    enum verdict_need need = verdict_judge(r->entry, r->entry->domain, token->want_mx,
+                                           token->host_only, clock_boot_ms(), j);
 
-    return verdict_judge(e, e->domain, token->want_mx, token->host_only, clock_boot_ms(), j);
+    return need == VERDICT_FINAL && may_be_rescued(r, j) ? VERDICT_NEEDS_RECHECK : need;
 }
 
 /* Answers everyone whose verdict is final by now. First they are picked, then called: a callback
@@ -418,24 +409,6 @@ query_begin_background(struct query_engine *q, struct entry *e, bool force_fetch
 
 /* --- questions ------------------------------------------------------------------------------- */
 
-/* Work that an answered question shows to be due; nobody waits for it. */
-static void
-keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
-{
-    bool fetch = false, look;
-
-    if (verdict_policy_in_force(e, now)) {
-        fetch = now >= e->refresh_ms && query_may_fetch(e, e->id, now);
-        look = now >= e->recheck_ms;
-    } else if (verdict_failure_stands(e, now)) {
-        look = now >= e->recheck_ms || now - e->fetches->tried_ms[0] >= FETCH_BACKOFF_MS;
-    } else {
-        look = e->outcome_unknown && now >= e->outcome_until_ms;
-    }
-    if (fetch || look)
-        (void)query_begin_background(q, e, fetch);
-}
-
 static void
 on_deadline(int fd, short what, void *arg)
 {
@@ -505,7 +478,7 @@ answer_now(struct query_engine *q, const struct question *question, struct entry
         return true;
     if (e->policy != NULL)
         cache_note_asked(q->cache, e);
-    keep_fresh(q, e, clock_boot_ms());
+    query_keep_fresh(q, e, clock_boot_ms());
     if (inflight_find(q->inflight, e->domain) == NULL)
         e->source = SOURCE_MEMORY;
     return true;
@@ -524,8 +497,11 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
         return answer_off(question, now);
     e = cache_get(q->cache, question->domain, true);
     need = verdict_judge(e, question->domain, question->want_mx, question->host_only, now_ms, now);
-    if (need == VERDICT_FINAL)
-        return answer_now(q, question, e, now);
+    if (need == VERDICT_FINAL) {
+        if (!may_be_rescued(inflight_find(q->inflight, question->domain), now))
+            return answer_now(q, question, e, now);
+        need = VERDICT_NEEDS_RECHECK;
+    }
     r = join_or_begin(q, question, need);
     if (r == NULL) {
         verdict_in_doubt(need, false, STS_OVERLOAD, now);

@@ -26,4 +26,7 @@ bool query_begin_background(struct query_engine *, struct entry *, bool force_fe
  * domain in five minutes whatever the ids. */
 bool query_may_fetch(const struct entry *, const char *id, int64_t now_ms);
 
+/* Begins the work that an answered question shows to be due. */
+void query_keep_fresh(struct query_engine *, struct entry *, int64_t now_ms);
+
 #endif

@@ -1,11 +1,51 @@
-/* Work that no question started: the daily refresh, the operator's flush and refresh, and the look
- * at TXT when a host is refused. */
+/* Work that nobody's answer waits for: what a question showed to be due, the daily refresh, the
+ * operator's flush and refresh, and the look at TXT when a host is refused. */
 #include "cached/query_engine.h"
 
 #include <string.h>
 
 #include "cached/stats.h"
 #include "common/clock.h"
+
+enum {
+    FETCH_BACKOFF_MS = 5 * 60 * 1000, /* RFC 8461 s3.3: between two fetches of one id */
+    FETCH_WINDOW_MS = 5 * 60 * 1000, /* at most three fetches of a domain in it, whatever the ids */
+    FETCH_IN_WINDOW = 3
+};
+
+/* The two limits stand in query_engine.h. */
+bool
+query_may_fetch(const struct entry *e, const char *id, int64_t now_ms)
+{
+    const struct fetch_memory *f = e->fetches;
+
+    if (f == NULL || f->tried_ms[0] == 0)
+        return true;
+    if (f->tried_ms[FETCH_IN_WINDOW - 1] != 0 &&
+        now_ms - f->tried_ms[FETCH_IN_WINDOW - 1] < FETCH_WINDOW_MS)
+        return false;
+    return strcmp(f->failed_id, id) != 0 || now_ms - f->tried_ms[0] >= FETCH_BACKOFF_MS;
+}
+
+void
+query_keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
+{
+    bool fetch = false, look;
+
+    if (verdict_policy_in_force(e, now)) {
+        fetch = now >= e->refresh_ms && query_may_fetch(e, e->id, now);
+        look = now >= e->recheck_ms;
+    } else if (now < e->outcome_until_ms) {
+        look = false;
+    } else if (verdict_failure_stands(e, now)) {
+        look = now >= e->recheck_ms || (now - e->fetches->tried_ms[0] >= FETCH_BACKOFF_MS &&
+                                        now - e->checked_ms >= VERDICT_RECHECK_MS);
+    } else {
+        look = e->outcome_unknown;
+    }
+    if (fetch || look)
+        (void)query_begin_background(q, e, fetch);
+}
 
 bool
 query_refresh(struct query_engine *q, const char *domain)

@@ -10,6 +10,7 @@ UNIT_TESTS = \
 	tests/unit/milter/test_reply \
 	tests/unit/milter/test_session \
 	tests/unit/milter/test_settings \
+	tests/unit/cached/test_query \
 	tests/unit/cached/test_control \
 	tests/unit/cached/test_held \
 	tests/unit/cached/test_exitcode \
@@ -132,6 +133,11 @@ tests_unit_cached_test_cache_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: answering ---------------------------------------------------------
+QUERY_LAB = tests/fake/query_lab.c tests/fake/query_lab.h tests/fake/fake_source.c \
+	tests/fake/fake_source.h
+tests_unit_cached_test_query_SOURCES = tests/unit/cached/test_query.c $(QUERY_LAB)
+tests_unit_cached_test_query_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: operators -----------------------------------------------------------
 tests_unit_cached_test_control_SOURCES = tests/unit/cached/test_control.c tests/fake/fake_query.c \

@@ -1,0 +1,26 @@
+/* fake_source - stands in for cached/source.c: keeps every job until the test says how it ends.
+ * The struct itself is the test's; link this before the library. A domain has one job at a time, as
+ * the engine promises; ending one that is not there fails the test. */
+#ifndef STS_TESTS_FAKE_SOURCE_H
+#define STS_TESTS_FAKE_SOURCE_H
+
+#include <sys/queue.h>
+
+#include "cached/source.h"
+
+enum fake_job { FAKE_NOTHING, FAKE_TXT, FAKE_FETCH, FAKE_MX };
+
+struct source {
+    LIST_HEAD(, source_job) jobs;
+    size_t running, txt_started, fetch_started, mx_started;
+};
+
+/* What runs for the domain. */
+enum fake_job fake_source_running(const struct source *, const char *domain);
+
+/* Each ends the domain's job with a result and calls back before it returns. */
+void fake_source_end_txt(struct source *, const char *domain, const struct txt_result *);
+void fake_source_end_fetch(struct source *, const char *domain, const struct fetch_result *);
+void fake_source_end_mx(struct source *, const char *domain, const struct mx_result *);
+
+#endif
