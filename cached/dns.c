@@ -210,11 +210,21 @@ on_no_name(evutil_socket_t fd, short what, void *arg)
     finish(arg, &(struct dns_answer){.error = STS_NO_RECORD, .why = "", .nxdomain = true});
 }
 
+/* The second round waits three quarters as long: so the silence of one server is told as such, at
+ * the default settings, just before the asker's deadline and not just after it. */
+static int64_t
+patience_ms(const struct dns_lookup *lookup)
+{
+    int64_t timeout_ms = lookup->dns->timeout_ms;
+
+    return lookup->tries < lookup->server_count ? timeout_ms : timeout_ms * 3 / 4;
+}
+
 static void
 try_server(struct dns_lookup *lookup, bool plain)
 {
     struct dns *dns = lookup->dns;
-    const struct dns_target target = {*current_server(lookup), dns->timeout_ms};
+    const struct dns_target target = {*current_server(lookup), patience_ms(lookup)};
     struct dns_query query;
 
     lookup->was_plain = plain;

@@ -24,10 +24,11 @@ void dns_free(struct dns *);
 
 /* Starts one look-up; `name` is copied. Always later: `done` comes once, from the loop, unless
  * dns_lookup_cancel came first; the look-up is gone after `done`. Follows CNAMEs over several
- * queries (DNS_CNAME_MAX in all). A server is given `dns.timeout`; each is tried twice at most, the
- * second time without EDNS. SERVFAIL, REFUSED, no answer and bad replies lead to the next one; when
- * all have failed the error is that of the last (dns-servfail, dns-timeout, dns-bad-reply). A name
- * that DNS cannot hold (over 253 bytes) has no record. */
+ * queries (DNS_CNAME_MAX in all). A server is given `dns.timeout`, the second time three quarters
+ * of it; each is tried twice at most, the second time without EDNS. SERVFAIL, REFUSED, no answer
+ * and bad replies lead to the next one; when all have failed the error is that of the last
+ * (dns-servfail, dns-timeout, dns-bad-reply). A name that DNS cannot hold (over 253 bytes) has no
+ * record. */
 struct dns_lookup *dns_lookup_start(struct dns *, const char *name, enum dns_type, dns_done_fn *,
                                     void *arg);
 /* Accepts NULL. Not from inside `done`. */
