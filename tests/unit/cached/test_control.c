@@ -103,6 +103,17 @@ hold(struct desk *d, const char *domain, const char *mode)
 }
 
 static void
+hold_many(struct desk *d)
+{
+    char domain[40];
+
+    for (int i = 0; i < MANY; i++) {
+        snprintf(domain, sizeof domain, "d%05d.example", i);
+        hold(d, domain, "enforce");
+    }
+}
+
+static void
 remember_none(struct desk *d, const char *domain)
 {
     struct cache *cache = d->control.cache;
@@ -412,12 +423,8 @@ test_flush_many(void **state)
     struct refetch_result good = {.outcome = REFETCH_RENEWED};
     struct refetch_result bad = {.outcome = REFETCH_KEPT, .error = STS_TIMEOUT};
     struct desk *d = *state;
-    char domain[40];
 
-    for (int i = 0; i < MANY; i++) {
-        snprintf(domain, sizeof domain, "d%05d.example", i);
-        hold(d, domain, "enforce");
-    }
+    hold_many(d);
     remember_none(d, "dno.example");
     remember_none(d, "other.example");
     check_flush(run_to_end(d, "flush d*", good), MANY, 0, 1, 0, 0);
@@ -473,6 +480,29 @@ test_cancel(void **state)
     assert_string_equal(run(d, "flush --all"), "");
 }
 
+/* Cancelled with domains in its queue, it waits for what runs and starts nothing more. */
+static void
+test_cancelled_flush_ends(void **state)
+{
+    struct refetch_result good = {.outcome = REFETCH_RENEWED};
+    struct desk *d = *state;
+
+    hold_many(d);
+    assert_string_equal(run(d, "flush --all"), "");
+    event_base_loop(d->control.base, EVLOOP_NONBLOCK);
+    assert_true(fake_query_end_refetch(&d->engine, good));
+    event_base_loop(d->control.base, EVLOOP_NONBLOCK);
+    assert_int_equal(d->engine.refetched, FLUSH_RUNNING + 1);
+    control_cancel(&d->control, d);
+    event_base_loop(d->control.base, EVLOOP_NONBLOCK);
+    while (fake_query_end_refetch(&d->engine, good))
+        ;
+    event_base_loop(d->control.base, EVLOOP_NONBLOCK);
+    assert_int_equal(d->engine.refetched, FLUSH_RUNNING + 1);
+    assert_null(d->control.jobs);
+    assert_int_equal(d->replies, 0);
+}
+
 static void
 test_stats_and_nodes(void **state)
 {
@@ -512,6 +542,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_flush_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_flush_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancelled_flush_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stats_and_nodes, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
