@@ -11,7 +11,9 @@ UNIT_TESTS = \
 	tests/unit/milter/test_session \
 	tests/unit/milter/test_settings \
 	tests/unit/cached/test_query \
+	tests/unit/cached/test_command \
 	tests/unit/cached/test_control \
+	tests/unit/cached/test_stsctl_print \
 	tests/unit/cached/test_held \
 	tests/unit/cached/test_exitcode \
 	tests/unit/cached/test_metrics \
@@ -140,6 +142,12 @@ tests_unit_cached_test_query_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: operators -----------------------------------------------------------
+tests_unit_cached_test_command_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_command_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_stsctl_print_SOURCES = tests/unit/cached/test_stsctl_print.c \
+	cached/stsctl_print.c cached/stsctl_print.h
+tests_unit_cached_test_stsctl_print_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_stsctl_print_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_control_SOURCES = tests/unit/cached/test_control.c tests/fake/fake_query.c \
 	tests/fake/fake_query.h
 tests_unit_cached_test_control_CPPFLAGS = $(UNIT_CPPFLAGS)
