@@ -111,15 +111,15 @@ count(struct store_writer *w, uint64_t *counter, uint64_t more)
     pthread_mutex_unlock(&w->mutex);
 }
 
-/* Evicts up to EVICT_BATCH records in a transaction of its own. Returns how many. */
+/* Evicts up to `max` records in a transaction of its own. Returns how many. */
 static uint64_t
-evict_some(struct store_writer *w)
+evict_batch(struct store_writer *w, uint64_t max)
 {
     int64_t day_limit = clock_wall_s() / DAY_S - STORE_KEEP_DAYS;
     enum store_db_status status = store_db_begin(w->db);
     uint64_t evicted = 0;
 
-    for (int i = 0; i < EVICT_BATCH && status == STORE_DB_OK; i++)
+    for (uint64_t i = 0; i < max && status == STORE_DB_OK; i++)
         status = store_db_evict(w->db, day_limit, &evicted);
     if (status == STORE_DB_OK || (status == STORE_DB_MISSING && evicted > 0))
         status = store_db_commit(w->db);
@@ -129,6 +129,16 @@ evict_some(struct store_writer *w)
         return 0;
     count(w, &w->counts.evicted, evicted);
     return evicted;
+}
+
+/* Evicts as many at once as the reserve has pages for: a removal, too, writes its pages anew. */
+static uint64_t
+evict_some(struct store_writer *w)
+{
+    uint64_t max = w->size / RESERVE_PART / 2 / (PAGES_A_CHANGE * PAGE);
+    uint64_t evicted = evict_batch(w, max < EVICT_BATCH ? max : EVICT_BATCH);
+
+    return evicted > 0 ? evicted : evict_batch(w, 1);
 }
 
 /* Evicts until `cost` bytes more leave the reserve alone. */

@@ -43,6 +43,8 @@ UNIT_TESTS = \
 	tests/unit/cached/test_source \
 	tests/unit/cached/test_table \
 	tests/unit/cached/test_record \
+	tests/unit/cached/test_store_rescue \
+	tests/unit/cached/test_store_writer \
 	tests/unit/cached/test_cache_lmdb \
 	tests/unit/cached/test_cache_mem \
 	tests/unit/cached/test_cache
@@ -128,6 +130,12 @@ tests_unit_cached_test_record_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_lmdb_SOURCES = tests/unit/cached/test_cache_lmdb.c $(STORE_SAMPLES)
 tests_unit_cached_test_cache_lmdb_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_lmdb_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_store_rescue_SOURCES = tests/unit/cached/test_store_rescue.c $(STORE_SAMPLES)
+tests_unit_cached_test_store_rescue_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_store_rescue_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_store_writer_SOURCES = tests/unit/cached/test_store_writer.c $(STORE_SAMPLES)
+tests_unit_cached_test_store_writer_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_store_writer_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_mem_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_mem_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_SOURCES = tests/unit/cached/test_cache.c $(STORE_SAMPLES)

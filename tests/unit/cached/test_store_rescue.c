@@ -1,0 +1,372 @@
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cached/cache_lmdb.h"
+#include "cached/store_guard.h"
+#include "common/log.h"
+#include "tests/unit/cached/store_samples.h"
+
+enum { RECORDS = 2000, TRIALS = 24 };
+
+/* A store with RECORDS records that were written over a few times, as a file in memory. */
+static char *sound;
+static size_t sound_len;
+
+static void
+write_file(const char *name, const char *bytes, size_t len)
+{
+    char path[SAMPLE_PATH];
+    FILE *f = fopen(sample_path(name, path), "wb");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void
+make_sound_file(void)
+{
+    struct store *store = sample_open();
+    char path[SAMPLE_PATH];
+    struct stat st;
+    FILE *f;
+
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        for (int n = 0; n < RECORDS; n++) {
+            struct record record = sample_record(n, seq);
+            store_put(store, &record);
+        }
+        store_flush(store);
+    }
+    store_close(store);
+    assert_int_equal(stat(sample_path("policies.mdb", path), &st), 0);
+    sound_len = (size_t)st.st_size;
+    sound = alloc_bytes(sound_len);
+    f = fopen(path, "rb");
+    assert_non_null(f);
+    assert_int_equal(fread(sound, 1, sound_len, f), sound_len);
+    fclose(f);
+}
+
+static int
+group_setup(void **state)
+{
+    (void)state;
+    log_open("test", true, LOG_LEVEL_ERROR);
+    sample_directory_make();
+    make_sound_file();
+    sample_directory_remove();
+    return 0;
+}
+
+static int
+group_teardown(void **state)
+{
+    (void)state;
+    free(sound);
+    return 0;
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    sample_directory_make();
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    sample_directory_remove();
+    return 0;
+}
+
+/* Opens the store, reads all, writes all. Returns how many were held. */
+static int
+use_store(void)
+{
+    struct store *store = sample_open();
+    uint64_t seq;
+    int held = 0;
+
+    for (int n = 0; n < RECORDS; n++)
+        held += sample_held(store, n, &seq);
+    for (int n = 0; n < RECORDS; n++) {
+        struct record record = sample_record(n, 9);
+        store_put(store, &record);
+    }
+    store_flush(store);
+    for (int n = 0; n < RECORDS; n++)
+        assert_true(sample_held(store, n, &seq));
+    store_close(store);
+    return held;
+}
+
+/* The same in a child, so that its death fails the test in one line. */
+static int
+used_safely(const char *trial, int number)
+{
+    int fds[2], held = -1, status;
+    pid_t child;
+
+    assert_int_equal(pipe(fds), 0);
+    child = fork();
+    if (child == 0) {
+        int count = use_store();
+        _exit(write(fds[1], &count, sizeof count) != sizeof count);
+    }
+    close(fds[1]);
+    if (read(fds[0], &held, sizeof held) != sizeof held)
+        held = -1;
+    close(fds[0]);
+    waitpid(child, &status, 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || held < 0)
+        fail_msg("%s %d: the process died (status %d)", trial, number, status);
+    return held;
+}
+
+static void
+forget_kept(void)
+{
+    char path[SAMPLE_PATH];
+
+    unlink(sample_path("policies.mdb.damaged", path));
+    unlink(sample_path("suspect", path));
+}
+
+/* A small random generator of our own: the same trials on every machine. */
+static uint32_t
+next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525 + 1013904223;
+    return *seed >> 8;
+}
+
+static void
+test_overwritten_bytes(void **state)
+{
+    uint32_t seed = 1;
+    char *bytes = alloc_bytes(sound_len);
+    int64_t total = 0;
+
+    (void)state;
+    for (int i = 0; i < TRIALS; i++) {
+        size_t at = next_random(&seed) % (sound_len - 64);
+
+        memcpy(bytes, sound, sound_len);
+        for (size_t k = 0; k < 64; k++)
+            bytes[at + k] = (char)next_random(&seed);
+        write_file("policies.mdb", bytes, sound_len);
+        total += used_safely("bytes overwritten in trial", i);
+        forget_kept();
+    }
+    print_message("%d trials: %.2f %% of the records were held\n", TRIALS,
+                  100.0 * (double)total / (TRIALS * (double)RECORDS));
+    assert_true(total > (int64_t)TRIALS * RECORDS * 95 / 100);
+    free(bytes);
+}
+
+static void
+test_overwritten_pages(void **state)
+{
+    uint32_t seed = 2;
+    char *bytes = alloc_bytes(sound_len);
+
+    (void)state;
+    for (int i = 0; i < TRIALS / 2; i++) {
+        size_t at = next_random(&seed) % (sound_len / 4096 - 4) * 4096;
+
+        memcpy(bytes, sound, sound_len);
+        memset(bytes + at, i % 2 ? 0 : 0xff, (size_t)4 * 4096);
+        write_file("policies.mdb", bytes, sound_len);
+        (void)used_safely("pages overwritten in trial", i);
+        forget_kept();
+    }
+    free(bytes);
+}
+
+static void
+test_truncated(void **state)
+{
+    static const size_t cuts[] = {1, 100, 4095, 4096, 4097, 8192, 12288};
+
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        size_t len =
+            (size_t)i < sizeof cuts / sizeof cuts[0] ? cuts[i] : sound_len / 20 * (size_t)i;
+
+        write_file("policies.mdb", sound, len);
+        (void)used_safely("cut in trial", i);
+        assert_true(sample_exists("policies.mdb.damaged"));
+        forget_kept();
+    }
+    write_file("policies.mdb", sound, 0);
+    assert_int_equal(used_safely("emptied", 0), 0);
+    assert_false(sample_exists("policies.mdb.damaged"));
+}
+
+static void
+test_foreign_file(void **state)
+{
+    static char garbage[100000];
+
+    (void)state;
+    memset(garbage, 'x', sizeof garbage);
+    write_file("policies.mdb", garbage, sizeof garbage);
+    assert_int_equal(use_store(), 0);
+    assert_true(sample_exists("policies.mdb.damaged"));
+    assert_int_equal(use_store(), RECORDS);
+}
+
+static void
+test_suspect_store_is_copied_whole(void **state)
+{
+    char path[SAMPLE_PATH];
+    struct stat st;
+
+    (void)state;
+    write_file("policies.mdb", sound, sound_len);
+    for (int i = 0; i < 12; i++) {
+        char kept[40];
+
+        write_file("suspect", "", 0);
+        assert_int_equal(use_store(), RECORDS);
+        assert_false(sample_exists("suspect"));
+        snprintf(kept, sizeof kept, i == 0 ? "policies.mdb.damaged" : "policies.mdb.damaged.%d", i);
+        assert_int_equal(sample_exists(kept), i < 10);
+    }
+    assert_false(sample_exists("policies.mdb.new"));
+    assert_int_equal(stat(sample_path("policies.mdb", path), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+/* A kill in the midst of a rescue leaves the old file and the mark: it begins again. */
+static void
+test_interrupted_rescue_begins_again(void **state)
+{
+    (void)state;
+    write_file("policies.mdb", sound, sound_len);
+    write_file("policies.mdb.damaged", sound, sound_len);
+    write_file("policies.mdb.new", "half of a file", 14);
+    write_file("suspect", "", 0);
+    assert_int_equal(use_store(), RECORDS);
+    assert_true(sample_exists("policies.mdb.damaged.1"));
+}
+
+/* Every record that is sound is saved when the damage is to one record only. */
+static void
+test_unsound_record_is_left_behind(void **state)
+{
+    char *bytes = alloc_bytes(sound_len);
+    char want[80];
+
+    (void)state;
+    memcpy(bytes, sound, sound_len);
+    snprintf(want, sizeof want, "sts1 policy\ndomain: d000777.example\nseq: 3\n");
+    for (size_t at = 0; at + sizeof want < sound_len; at++) {
+        if (memcmp(bytes + at, want, strlen(want)) == 0)
+            bytes[at + strlen(want) - 2] = '2';
+    }
+    write_file("policies.mdb", bytes, sound_len);
+    write_file("suspect", "", 0);
+    assert_int_equal(use_store(), RECORDS - 1);
+    free(bytes);
+}
+
+/* --- who makes the mark -------------------------------------------------- */
+
+static int
+die_inside(void *signal)
+{
+    store_guard_enter();
+    raise(*(int *)signal);
+    return 0;
+}
+
+static int
+die_outside(void *signal)
+{
+    store_guard_enter();
+    store_guard_leave();
+    raise(*(int *)signal);
+    return 0;
+}
+
+static int
+fault_inside(void *nothing)
+{
+    const volatile char *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)nothing;
+    store_guard_enter();
+    return *page;
+}
+
+static void
+test_mark_is_made_by_a_crash_inside_only(void **state)
+{
+    static const struct {
+        int signal;
+        int (*work)(void *);
+        bool marked;
+    } cases[] = {
+        {SIGSEGV, die_inside, true},  {SIGBUS, die_inside, true},    {SIGABRT, die_inside, true},
+        {SIGFPE, die_inside, true},   {SIGSEGV, fault_inside, true}, {SIGKILL, die_inside, false},
+        {SIGTERM, die_inside, false}, {SIGSEGV, die_outside, false}, {SIGABRT, die_outside, false},
+    };
+    static const int plain_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
+    enum { PLAIN = sizeof plain_signals / sizeof plain_signals[0] };
+    char path[SAMPLE_PATH];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sigaction before[PLAIN], plain = {.sa_handler = SIG_DFL};
+        int signal = cases[i].signal, status;
+
+        /* the sanitizers and cmocka have handlers of their own, which would exit */
+        for (int k = 0; k < PLAIN; k++)
+            sigaction(plain_signals[k], &plain, &before[k]);
+        store_guard_install(sample_path("suspect", path));
+        status = sample_in_child(cases[i].work, &signal);
+        store_guard_remove();
+        for (int k = 0; k < PLAIN; k++)
+            sigaction(plain_signals[k], &before[k], NULL);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), cases[i].signal);
+        if (sample_exists("suspect") != cases[i].marked)
+            fail_msg("case %zu", i);
+        unlink(path);
+    }
+}
+
+#define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_DIRECTORY(test_overwritten_bytes),
+        IN_DIRECTORY(test_overwritten_pages),
+        IN_DIRECTORY(test_truncated),
+        IN_DIRECTORY(test_foreign_file),
+        IN_DIRECTORY(test_suspect_store_is_copied_whole),
+        IN_DIRECTORY(test_interrupted_rescue_begins_again),
+        IN_DIRECTORY(test_unsound_record_is_left_behind),
+        IN_DIRECTORY(test_mark_is_made_by_a_crash_inside_only),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

@@ -1,0 +1,224 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cached/cache_lmdb.h"
+#include "cached/store_writer.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "tests/unit/cached/store_samples.h"
+
+enum { SMALL = 1 << 20, MANY = 4000, TODAY = 20700, LONG_AGO = TODAY - 200, DAY_S = 86400 };
+
+static int
+setup(void **state)
+{
+    (void)state;
+    log_open("test", true, LOG_LEVEL_ERROR);
+    clock_fake(1000000, INT64_C(1) * TODAY * DAY_S);
+    sample_directory_make();
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    sample_directory_remove();
+    return 0;
+}
+
+static void
+put_asked_on(struct store *store, int n, int64_t day, size_t body_len)
+{
+    static char body[65536];
+    struct record record = sample_record(n, 1);
+
+    memset(body, 'b', sizeof body);
+    record.asked_day = day;
+    record.body = (struct span){body, body_len};
+    store_put(store, &record);
+}
+
+static bool
+holds(struct store *store, int n)
+{
+    struct record record;
+    struct buf bytes;
+    char domain[SAMPLE_DOMAIN_SIZE];
+    bool held;
+
+    sample_domain(n, domain);
+    buf_init(&bytes, RECORD_MAX);
+    held = store_get(store, domain, &bytes, &record);
+    buf_done(&bytes);
+    return held;
+}
+
+static void
+assert_file_within(int64_t size)
+{
+    char path[SAMPLE_PATH];
+    struct stat st;
+
+    assert_int_equal(stat(sample_path("policies.mdb", path), &st), 0);
+    assert_true(st.st_size <= size);
+}
+
+static void
+test_full_store_evicts_what_was_unused_longest(void **state)
+{
+    struct store *store = sample_open_size(SMALL);
+    struct store_stats stats;
+
+    (void)state;
+    for (int n = 0; n < MANY; n++) {
+        put_asked_on(store, n, LONG_AGO + n / 40, 150);
+        if (n % 500 == 499)
+            store_flush(store);
+    }
+    store_flush(store);
+    store_stats(store, &stats);
+    assert_int_equal(stats.write_errors, 0);
+    assert_int_equal(stats.policies + stats.evicted, MANY);
+    assert_true(stats.policies > 800);
+    assert_true(stats.evicted > 0);
+    assert_true(stats.bytes_used <= stats.bytes_max);
+    for (int n = 0; n < MANY; n += 40) { /* one of each day */
+        if ((uint64_t)n + 40 <= stats.evicted)
+            assert_false(holds(store, n));
+        if ((uint64_t)n >= stats.evicted)
+            assert_true(holds(store, n));
+    }
+    store_close(store);
+    assert_file_within(SMALL);
+}
+
+static void
+test_policies_in_use_are_never_evicted(void **state)
+{
+    struct store *store = sample_open_size(SMALL);
+    struct store_stats stats;
+    uint64_t kept;
+
+    (void)state;
+    for (int n = 0; n < MANY; n++)
+        put_asked_on(store, n, TODAY - STORE_KEEP_DAYS + n % 20, 150);
+    store_flush(store);
+    store_stats(store, &stats);
+    kept = stats.policies;
+    assert_int_equal(stats.evicted, 0);
+    assert_true(stats.write_errors > 0);
+    assert_int_equal(kept + stats.write_errors, MANY);
+    assert_true(holds(store, 0));
+    assert_false(holds(store, MANY - 1));
+
+    /* those that are there can be renewed all the same */
+    for (int round = 0; round < 20; round++) {
+        for (int n = 0; n < 200; n++)
+            put_asked_on(store, n, TODAY, 150);
+        store_flush(store);
+    }
+    store_stats(store, &stats);
+    assert_int_equal(stats.write_errors, MANY - kept);
+    assert_int_equal(stats.policies, kept);
+
+    /* removals make room */
+    for (int n = 0; n < 400; n++) {
+        char domain[SAMPLE_DOMAIN_SIZE];
+
+        sample_domain(n, domain);
+        store_delete(store, domain);
+    }
+    put_asked_on(store, MANY, TODAY, 150);
+    store_flush(store);
+    put_asked_on(store, MANY + 1, TODAY, 150);
+    store_flush(store);
+    assert_true(holds(store, MANY + 1));
+
+    /* and so does time: 40 days on all but the last are out of use */
+    clock_fake(2000000, INT64_C(1) * (TODAY + 40) * DAY_S);
+    for (int n = MANY + 2; n < MANY + 1500; n++)
+        put_asked_on(store, n, TODAY + 40, 150);
+    store_flush(store);
+    store_stats(store, &stats);
+    assert_true(stats.evicted > 500);
+    assert_true(holds(store, MANY + 1499));
+    store_close(store);
+    assert_file_within(SMALL);
+}
+
+static void
+test_large_records_find_room(void **state)
+{
+    struct store *store = sample_open_size(SMALL);
+    struct store_stats stats;
+
+    (void)state;
+    for (int n = 0; n < 1500; n++)
+        put_asked_on(store, n, LONG_AGO, 150);
+    store_flush(store);
+    for (int n = 1500; n < 1700; n++) {
+        put_asked_on(store, n, LONG_AGO + 1 + n - 1500, n % 2 ? 150 : 6000);
+        store_flush(store);
+        assert_true(holds(store, n));
+    }
+    store_stats(store, &stats);
+    assert_int_equal(stats.write_errors, 0);
+    store_close(store);
+    assert_file_within(SMALL);
+}
+
+static void
+test_flush_covers_everything_before(void **state)
+{
+    struct store *store = sample_open();
+    struct store_stats stats;
+
+    (void)state;
+    for (int round = 0; round < 30; round++) {
+        for (int n = 0; n < 400; n++)
+            put_asked_on(store, n + 400 * round, TODAY, 100);
+        store_flush(store);
+        store_stats(store, &stats);
+        assert_int_equal(stats.policies, 400 * (round + 1));
+    }
+    store_flush(store);
+    store_close(store);
+}
+
+static void
+test_changes_of_one_domain_share_a_write(void **state)
+{
+    struct store *store = sample_open();
+    struct store_stats stats;
+
+    (void)state;
+    for (int i = 0; i < 10000; i++)
+        put_asked_on(store, 1, TODAY, 100);
+    store_flush(store);
+    store_stats(store, &stats);
+    assert_true(stats.written < 1000);
+    assert_int_equal(stats.policies, 1);
+    store_close(store);
+}
+
+#define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_DIRECTORY(test_full_store_evicts_what_was_unused_longest),
+        IN_DIRECTORY(test_policies_in_use_are_never_evicted),
+        IN_DIRECTORY(test_large_records_find_room),
+        IN_DIRECTORY(test_flush_covers_everything_before),
+        IN_DIRECTORY(test_changes_of_one_domain_share_a_write),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
