@@ -344,6 +344,7 @@ finish(struct resolution *r)
     }
     r->entry->source = SOURCE_MEMORY; /* where it came from has been told */
     inflight_remove(q->inflight, r, q->cache);
+    q->stats->resolutions_running = inflight_count(q->inflight);
     while ((w = STAILQ_FIRST(&waiters)) != NULL) {
         STAILQ_REMOVE_HEAD(&waiters, link);
         w->done(&result, w->arg);
@@ -381,6 +382,7 @@ query_begin(struct query_engine *q, struct entry *e, enum resolution_step step)
     struct resolution *r = inflight_add(q->inflight, q, e, clock_boot_ms());
 
     r->step = step;
+    q->stats->resolutions_running = inflight_count(q->inflight);
     return r;
 }
 

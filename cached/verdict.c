@@ -79,13 +79,25 @@ judge_hosts(struct judgement *out, const struct mx_set *mx, bool host_only, int6
     return refuse(out, STS_MX_NOT_LISTED, now_ms);
 }
 
+/* The end as the fetch's wall time gives it, unless the clock was set since: then the boot clock,
+ * by which the policy really ends, is right to the second. */
+static int64_t
+expires_s(const struct entry *e, int64_t now_ms)
+{
+    int64_t by_fetch = e->fetched_s + policy_life_s(e->policy);
+    int64_t by_boot_clock = clock_wall_s() + (e->expires_ms - now_ms) / 1000;
+    int64_t apart = by_fetch - by_boot_clock;
+
+    return apart >= -1 && apart <= 1 ? by_fetch : by_boot_clock;
+}
+
 static enum verdict_need
 judge_policy(struct judgement *out, bool want_mx, bool host_only, int64_t now_ms)
 {
     const struct entry *e = out->entry;
 
     out->policy = e->policy;
-    out->expires_s = clock_wall_s() + (e->expires_ms - now_ms) / 1000;
+    out->expires_s = expires_s(e, now_ms);
     switch (policy_mode(e->policy)) {
     case POLICY_MODE_NONE:
         return final(out, VERDICT_NONE, STS_OK);
