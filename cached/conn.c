@@ -165,8 +165,10 @@ ask_again(struct conn *c)
     struct slot *slot;
 
     STAILQ_FOREACH(slot, &c->slots, link)
-    if (slot->asks_again)
-        start_question(slot);
+    {
+        if (slot->asks_again)
+            start_question(slot);
+    }
 }
 
 static void
@@ -311,16 +313,16 @@ watch(struct conn *c)
 static void
 pump(struct conn *c)
 {
+    size_t before;
     bool alive, sane;
 
     ask_again(c);
     collect(c);
-    sane = take_frames(c);
-    alive = write_some(c);
-    if (alive && sane && may_take_more(c) && c->in.len > 0) {
-        sane = take_frames(c); /* room was made */
+    do {
+        before = c->in.len;
+        sane = take_frames(c);
         alive = write_some(c);
-    }
+    } while (alive && sane && c->in.len > 0 && c->in.len < before && may_take_more(c));
     if (!sane)
         c->service->stats->bad_frames++;
     if (!alive || !sane || buf_failed(&c->out) ||

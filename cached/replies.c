@@ -147,12 +147,13 @@ bool
 replies_wants_mx(const struct map_request *request, const struct judgement *j)
 {
     return request->map == MAP_STS && !request->want_mx && j->verdict == VERDICT_SECURE &&
-           request->hop.kind == NEXTHOP_DOMAIN &&
            match_list_size(j->policy) > REPLIES_SENDMAIL_LIST_MAX;
 }
 
 /* --- Postfix's attributes for TLSRPT (3.10 and later) ------------------------------------------
  */
+
+static const char version_line[] = " { policy_string = version: STSv1 }";
 
 /* A line that Postfix's attribute syntax can carry: printable, no brace, no '='. */
 static bool
@@ -178,23 +179,35 @@ add_policy_strings(struct buf *out, const struct policy *policy)
     }
 }
 
+/* As many as leave room for the version line: a host left out is passed over, never trusted. */
+static void
+add_host_patterns(struct buf *out, const struct policy *policy)
+{
+    for (size_t i = 0; i < policy_mx_count(policy); i++) {
+        struct span pattern = policy_mx(policy, i);
+        size_t len = strlen(" mx_host_pattern=") + pattern.len;
+
+        if (out->len + len + strlen(version_line) > PROTO_REPLY_MAX)
+            break;
+        buf_printf(out, " mx_host_pattern=%.*s", (int)pattern.len, pattern.at);
+    }
+}
+
+/* Postfix 3.10 wants at least one of each, or it crashes. */
 static void
 add_tlsrpt(struct buf *out, const struct judgement *j)
 {
     size_t start;
 
     buf_printf(out, " policy_type=sts policy_domain=%s", j->domain);
-    for (size_t i = 0; i < policy_mx_count(j->policy); i++) {
-        struct span pattern = policy_mx(j->policy, i);
-        buf_printf(out, " mx_host_pattern=%.*s", (int)pattern.len, pattern.at);
-    }
+    add_host_patterns(out, j->policy);
     start = out->len;
     add_policy_strings(out, j->policy);
-    if (out->len <= PROTO_REPLY_MAX && !buf_failed(out))
+    if (out->len > start && out->len <= PROTO_REPLY_MAX && !buf_failed(out))
         return;
     out->len = start;
     out->failed = false;
-    buf_add_string(out, " { policy_string = version: STSv1 }");
+    buf_add_string(out, version_line);
 }
 
 /* --- replies --------------------------------------------------------------------------------- */
@@ -229,13 +242,21 @@ write_temporary(const struct judgement *j, struct buf *out)
                sts_error_text(j->reason));
 }
 
+/* What a map says: a policy that is in force holds, also while TXT is asked anew before a refusal
+ * (the verdict is pending then). */
+static enum verdict
+spoken_verdict(const struct judgement *j)
+{
+    return j->verdict == VERDICT_PENDING && j->policy != NULL ? VERDICT_SECURE : j->verdict;
+}
+
 static void
 write_map(const struct map_request *request, const struct judgement *j, const struct settings *s,
           struct buf *out)
 {
     const char *no_policy = request->map == MAP_STSMX ? "OK ok" : "NOTFOUND ";
 
-    switch (j->verdict) {
+    switch (spoken_verdict(j)) {
     case VERDICT_NONE:
     case VERDICT_TESTING:
         buf_add_string(out, no_policy);

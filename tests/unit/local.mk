@@ -12,6 +12,8 @@ UNIT_TESTS = \
 	tests/unit/milter/test_settings \
 	tests/unit/cached/test_query \
 	tests/unit/cached/test_command \
+	tests/unit/cached/test_replies \
+	tests/unit/cached/test_verdict \
 	tests/unit/cached/test_control \
 	tests/unit/cached/test_stsctl_print \
 	tests/unit/cached/test_held \
@@ -148,6 +150,10 @@ QUERY_LAB = tests/fake/query_lab.c tests/fake/query_lab.h tests/fake/fake_source
 tests_unit_cached_test_query_SOURCES = tests/unit/cached/test_query.c $(QUERY_LAB)
 tests_unit_cached_test_query_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_replies_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_replies_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_verdict_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_verdict_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: operators -----------------------------------------------------------
 tests_unit_cached_test_command_CPPFLAGS = $(UNIT_CPPFLAGS)
