@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "cached/cache_lmdb.h"
+#include "cached/verdict.h"
 #include "common/clock.h"
 
 enum {
     WRITE_DELAY_S = 60, /* far more than the store's writer ever needs */
-    CLOCKS_DIFFER_S = 2
 };
 
 struct held {
@@ -145,17 +145,6 @@ held_position(const struct held *h)
 
 /* --- one policy, from either place ------------------------------------------------------------ */
 
-/* The boot clock says when it ends, whatever is done to the wall clock; but two clocks read in two
- * moments differ by a second, and a policy shall show one and the same end. */
-static int64_t
-expires_s(const struct entry *e, int64_t now_ms, int64_t now_s)
-{
-    int64_t by_boot_clock = now_s + (e->expires_ms - now_ms) / 1000;
-    int64_t by_fetch = e->fetched_s + policy_life_s(e->policy);
-
-    return llabs(by_boot_clock - by_fetch) <= CLOCKS_DIFFER_S ? by_fetch : by_boot_clock;
-}
-
 static bool
 show_entry(const struct entry *e, held_each_fn *each, void *arg)
 {
@@ -167,7 +156,7 @@ show_entry(const struct entry *e, held_each_fn *each, void *arg)
                                .id = e->id,
                                .policy = e->policy,
                                .fetched_s = e->fetched_s,
-                               .expires_s = expires_s(e, now_ms, now_s),
+                               .expires_s = verdict_expires_s(e, now_ms),
                                .refresh_s = now_s + (e->refresh_ms - now_ms) / 1000},
          arg);
     return true;

@@ -19,6 +19,18 @@ verdict_failure_stands(const struct entry *e, int64_t now_ms)
            now_ms - e->fetches->tried_ms[0] < VERDICT_FAILURE_MS;
 }
 
+/* The end as the fetch's wall time gives it, unless the clock was set since: then the boot clock,
+ * by which the policy really ends, is right to the second. */
+int64_t
+verdict_expires_s(const struct entry *e, int64_t now_ms)
+{
+    int64_t by_fetch = e->fetched_s + policy_life_s(e->policy);
+    int64_t by_boot_clock = clock_wall_s() + (e->expires_ms - now_ms) / 1000;
+    int64_t apart = by_fetch - by_boot_clock;
+
+    return apart >= -1 && apart <= 1 ? by_fetch : by_boot_clock;
+}
+
 static enum verdict_need
 final(struct judgement *out, enum verdict verdict, enum sts_error reason)
 {
@@ -79,25 +91,13 @@ judge_hosts(struct judgement *out, const struct mx_set *mx, bool host_only, int6
     return refuse(out, STS_MX_NOT_LISTED, now_ms);
 }
 
-/* The end as the fetch's wall time gives it, unless the clock was set since: then the boot clock,
- * by which the policy really ends, is right to the second. */
-static int64_t
-expires_s(const struct entry *e, int64_t now_ms)
-{
-    int64_t by_fetch = e->fetched_s + policy_life_s(e->policy);
-    int64_t by_boot_clock = clock_wall_s() + (e->expires_ms - now_ms) / 1000;
-    int64_t apart = by_fetch - by_boot_clock;
-
-    return apart >= -1 && apart <= 1 ? by_fetch : by_boot_clock;
-}
-
 static enum verdict_need
 judge_policy(struct judgement *out, bool want_mx, bool host_only, int64_t now_ms)
 {
     const struct entry *e = out->entry;
 
     out->policy = e->policy;
-    out->expires_s = expires_s(e, now_ms);
+    out->expires_s = verdict_expires_s(e, now_ms);
     switch (policy_mode(e->policy)) {
     case POLICY_MODE_NONE:
         return final(out, VERDICT_NONE, STS_OK);
