@@ -1,13 +1,16 @@
 """The lab is started once a session; each test gets it with empty MX memories and running daemons."""
 
-import sys
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from lab import namespace  # noqa: E402
 from lab.world import Lab  # noqa: E402
+from vectors.internet import Internet  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +28,20 @@ def lab(world):
     world.forget_sessions()
     yield world
     world.restart_what_is_down()
+
+
+@pytest.fixture(scope="session")
+def internet(tmp_path_factory):
+    """One sts-cached and the hostile Internet around it; each test uses domains of its own."""
+    if namespace.is_private():
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    made = Internet(tmp_path_factory.mktemp("internet"))
+    made.daemon.start()
+    yield made
+    status = made.daemon.stop()
+    made.stop()
+    made.daemon.check_log()
+    assert status == 0
 
 
 @pytest.hookimpl(hookwrapper=True)

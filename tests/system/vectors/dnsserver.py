@@ -105,6 +105,8 @@ class DnsServer:
         raise RuntimeError("no port is free for both UDP and TCP")
 
     def stop(self):
+        if self.udp.fileno() < 0:
+            return
         self.tcp.shutdown()
         self.tcp.server_close()
         self.udp.close()

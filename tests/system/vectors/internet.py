@@ -7,6 +7,7 @@ that all of them share one daemon.
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 
@@ -18,7 +19,7 @@ from vectors.policyserver import Host, PolicyServer, http
 BUILD = pathlib.Path(os.environ.get("STS_BUILD_DIR") or os.environ.get("STS_LAB_BUILD") or
                      pathlib.Path(__file__).resolve().parents[3])
 ANSWER_DEADLINE, FETCH_TIMEOUT, DNS_TIMEOUT = 4, 5, 1
-CERTIFIED = 600
+CERTIFIED = 900
 TOP = "vectors.test"
 GOOD_RECORD = "v=STSv1; id=1;"
 SANITIZER_MARKS = ("AddressSanitizer", "runtime error", "LeakSanitizer", "ThreadSanitizer")
@@ -35,6 +36,11 @@ def find_program(name):
         if path.exists():
             return path
     raise FileNotFoundError(f"{name} is not built in {BUILD}")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
 
 
 class Certificates(CertificateAuthority):
@@ -100,22 +106,23 @@ class Internet:
 class Daemon:
     """One sts-cached with its own configuration and state; runs in the foreground, log in a file."""
 
-    def __init__(self, directory, dns_port, fetch_port, ca_file, **settings):
+    def __init__(self, directory, dns_port, fetch_port, ca_file):
         self.directory = pathlib.Path(directory)
         self.query_socket, self.control_socket = self.directory / "query.sock", self.directory / "control.sock"
         self.config, self.log = self.directory / "sts-cached.conf", self.directory / "sts-cached.log"
         self.state = self.directory / "state"
         self.state.mkdir(exist_ok=True)
-        self.values = {"dns_port": dns_port, "fetch_port": fetch_port, "ca_file": ca_file, "more": "", **settings}
+        self.values = {"dns_port": dns_port, "fetch_port": fetch_port, "ca_file": ca_file, "query_port": free_port(),
+                       "more": ""}
         self.process = None
 
     def write_config(self, **changes):
         values = {**self.values, **changes}
         self.config.write_text(f"""\
-listen = {{ "unix:{self.query_socket}" }}
+listen = {{ "unix:{self.query_socket}", "inet:{values['query_port']}@127.0.0.1" }}
 control = "unix:{self.control_socket}"
 state-directory = "{self.state}"
-answer-deadline = "{values.get('answer_deadline', ANSWER_DEADLINE)}s"
+answer-deadline = "{ANSWER_DEADLINE}s"
 dns {{ servers = {{ "inet:{values['dns_port']}@127.0.0.1" }}  timeout = "{DNS_TIMEOUT}s" }}
 fetch {{ port = {values['fetch_port']}  ca-file = "{values['ca_file']}"  timeout = "{FETCH_TIMEOUT}s"
          allow-address = {{ "127.0.0.0/8" }} }}

@@ -46,17 +46,17 @@ def pieces(data, size):
 
 class PolicyServer:
     def __init__(self, default_certificate):
-        self.hosts, self.contexts, self.connections = {}, {}, 0
+        self.hosts, self.contexts = {}, {}
         self.default_certificate = default_certificate
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listener.getsockname()[1]
-        self.is_up = True
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self):
-        self.is_up = False
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        """Nothing listens there any more."""
+        if self.listener.fileno() >= 0:
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
 
     def _accept(self):
         while True:
