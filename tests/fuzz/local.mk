@@ -10,6 +10,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_http \
 	tests/fuzz/fuzz_netstring \
 	tests/fuzz/fuzz_policy \
+	tests/fuzz/fuzz_record \
 	tests/fuzz/fuzz_txt
 
 check_PROGRAMS += $(FUZZ_TARGETS)
@@ -58,3 +59,8 @@ tests_fuzz_fuzz_control_LDADD = $(CACHED_LIBS)
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_http_LDADD = $(CACHED_LIBS)
+
+tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_record_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_fuzz_fuzz_record_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_record_LDADD = $(CACHED_LIBS)
