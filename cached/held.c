@@ -8,7 +8,7 @@
 #include "common/clock.h"
 
 enum {
-    WRITE_DELAY_S = 60, /* far more than the store's writer ever needs */
+    WRITE_DELAY_S = 60 /* far more than the store's writer ever needs */
 };
 
 struct held {

@@ -21,7 +21,7 @@ enum {
     CHECK_LIMIT_MS = 2000, /* then what was seen must do: mail waits for us to start */
     STALL_S = 20,          /* a child that saves nothing for so long runs in circles */
     BATCH = 16,            /* what a crash may cost one pass, for another to find */
-    DEATHS_MAX = 1000,      /* 1-2 ms each; a record on a broken page costs one */
+    DEATHS_MAX = 1000,     /* 1-2 ms each; a record on a broken page costs one */
     KEPT_MAX = 10
 };
 
