@@ -35,8 +35,9 @@ struct conn {
     struct buf in, out;
     STAILQ_HEAD(, slot) slots; /* in order of the questions */
     size_t slot_count;
-    bool eof;     /* the client sends no more */
-    bool stopped; /* we take no more */
+    bool eof;      /* the client sends no more */
+    bool stopped;  /* we take no more */
+    bool draining; /* what has been sent by now is the last that we take */
 };
 
 /* --- slots ------------------------------------------------------------------------------------ */
@@ -226,17 +227,18 @@ may_take_more(const struct conn *c)
     return !c->stopped && c->slot_count < CONN_PIPELINE_MAX && c->out.len < CONN_OUT_HIGH;
 }
 
-/* Takes the frames that have arrived. False: nothing sensible can follow. */
-static bool
+/* Takes the frames that have arrived. FRAME: as many as there is room for; PARTIAL: all of them;
+ * BAD: nothing sensible can follow. */
+static enum proto_frame
 take_frames(struct conn *c)
 {
-    enum proto_frame frame = PROTO_PARTIAL;
+    enum proto_frame frame = PROTO_FRAME;
     struct span payload;
     size_t used, at = 0;
 
     while (may_take_more(c) &&
-           (frame = proto_decode(c->in.data + at, c->in.len - at, PROTO_REQUEST_MAX, &payload,
-                                 &used)) == PROTO_FRAME) {
+           (frame = proto_decode(buf_string(&c->in) + at, c->in.len - at, PROTO_REQUEST_MAX,
+                                 &payload, &used)) == PROTO_FRAME) {
         at += used;
         if (c->kind == CONN_QUERY)
             take_query(c, payload);
@@ -249,23 +251,23 @@ take_frames(struct conn *c)
         c->service->on_active(c, c->service->arg);
     }
     buf_consume(&c->in, at);
-    return frame != PROTO_BAD;
+    return frame;
 }
 
-/* Reads once. False: the client is gone. */
+/* Reads once, by way of the stack: an idle connection keeps no room for a read. False: the client
+ * is gone. */
 static bool
 read_some(struct conn *c)
 {
-    char *to = buf_room(&c->in, READ_SIZE);
+    char bytes[READ_SIZE];
+    size_t room = c->in.max - c->in.len;
     ssize_t n;
 
-    if (to == NULL) {
-        c->in.failed = false; /* full of frames that wait their turn */
-        return true;
-    }
-    n = read(c->fd, to, READ_SIZE);
+    if (room == 0)
+        return true; /* full of frames that wait their turn */
+    n = read(c->fd, bytes, room < sizeof bytes ? room : sizeof bytes);
     if (n > 0)
-        buf_advance(&c->in, (size_t)n);
+        buf_add(&c->in, bytes, (size_t)n);
     else if (n == 0)
         c->eof = true;
     else if (errno != EAGAIN && errno != EINTR)
@@ -309,23 +311,25 @@ watch(struct conn *c)
         event_del(c->stalled);
 }
 
-/* Goes round once: what must be asked again, answers out, frames in, answers out. */
+/* Goes round while there are whole frames and room for their answers: no event would come for what
+ * was read already. */
 static void
 pump(struct conn *c)
 {
-    size_t before;
-    bool alive, sane;
+    enum proto_frame frame;
+    bool alive;
 
     ask_again(c);
-    collect(c);
     do {
-        before = c->in.len;
-        sane = take_frames(c);
+        collect(c);
+        frame = take_frames(c);
         alive = write_some(c);
-    } while (alive && sane && c->in.len > 0 && c->in.len < before && may_take_more(c));
-    if (!sane)
+    } while (alive && frame == PROTO_FRAME && may_take_more(c));
+    if (c->draining && frame == PROTO_PARTIAL)
+        c->stopped = true;
+    if (frame == PROTO_BAD)
         c->service->stats->bad_frames++;
-    if (!alive || !sane || buf_failed(&c->out) ||
+    if (!alive || frame == PROTO_BAD || buf_failed(&c->out) ||
         ((c->eof || c->stopped) && c->slot_count == 0 && c->out.len == 0))
         conn_close(c);
     else
@@ -407,7 +411,7 @@ conn_close(struct conn *c)
 void
 conn_drain(struct conn *c)
 {
-    c->stopped = true;
+    c->draining = true;
     event_active(c->readable, EV_READ, 0);
 }
 

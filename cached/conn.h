@@ -45,7 +45,7 @@ struct conn_link {
 struct conn *conn_new(const struct conn_service *, int fd, enum conn_kind);
 /* Ends it at once; calls on_closed. */
 void conn_close(struct conn *);
-/* Reads no more; ends by itself when what was asked is answered and written. */
+/* Reads once more, what was sent by now; ends by itself when that is answered and written. */
 void conn_drain(struct conn *);
 /* Nothing is being answered and nothing half read. */
 bool conn_is_idle(const struct conn *);

@@ -72,3 +72,10 @@ query_forget(struct query_engine *q, const char *domain)
     q->forgotten++;
     strcpy(q->last_forgotten, domain);
 }
+
+void
+query_recheck(struct query_engine *q, const char *domain)
+{
+    (void)domain;
+    q->rechecked++;
+}

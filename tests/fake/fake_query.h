@@ -25,7 +25,7 @@ struct query_engine {
     query_done_fn *done; /* waiting, or NULL */
     void *arg;
     struct fake_refetch refetches[FAKE_REFETCHES_MAX]; /* under way */
-    size_t running, running_max, refetched, forgotten;
+    size_t running, running_max, refetched, forgotten, rechecked;
     char last_forgotten[DOMAIN_SIZE];
 };
 

@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_command \
 	tests/unit/cached/test_replies \
 	tests/unit/cached/test_verdict \
+	tests/unit/cached/test_conn \
 	tests/unit/cached/test_control \
 	tests/unit/cached/test_stsctl_print \
 	tests/unit/cached/test_held \
@@ -162,6 +163,10 @@ tests_unit_cached_test_stsctl_print_SOURCES = tests/unit/cached/test_stsctl_prin
 	cached/stsctl_print.c cached/stsctl_print.h
 tests_unit_cached_test_stsctl_print_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_stsctl_print_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_conn_SOURCES = tests/unit/cached/test_conn.c tests/fake/fake_query.c \
+	tests/fake/fake_query.h
+tests_unit_cached_test_conn_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_conn_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_control_SOURCES = tests/unit/cached/test_control.c tests/fake/fake_query.c \
 	tests/fake/fake_query.h
 tests_unit_cached_test_control_CPPFLAGS = $(UNIT_CPPFLAGS)
