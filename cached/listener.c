@@ -206,8 +206,9 @@ make_room(struct listeners *all)
 
     if (all->count < all->max)
         return true;
-    if (oldest == NULL || !conn_is_idle(oldest->conn) ||
-        clock_boot_ms() - oldest->active_ms < LISTENER_IDLE_MIN_S * INT64_C(1000))
+    while (oldest != NULL && !conn_is_idle(oldest->conn))
+        oldest = TAILQ_NEXT(oldest, entry); /* a flush of an hour must not be in the way */
+    if (oldest == NULL || clock_boot_ms() - oldest->active_ms < LISTENER_IDLE_MIN_S * INT64_C(1000))
         return false;
     conn_close(oldest->conn);
     return true;
@@ -319,12 +320,13 @@ stop_listening(struct listening *l)
         event_free(l->again);
     }
     l->readable = l->again = NULL;
+    /* Before the close: after it another daemon may have bound the path. Not possible any more in a
+     * folder of root's; then the next start clears it. */
+    if (l->path != NULL)
+        (void)unlink(l->path);
     if (l->fd >= 0)
         close(l->fd);
     l->fd = -1;
-    if (l->path != NULL)
-        (void)unlink(
-            l->path); /* not ours any more in a folder of root's: the next start clears it */
     free(l->path);
     l->path = NULL;
 }
