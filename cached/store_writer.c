@@ -422,6 +422,7 @@ new_change(const char *domain, const struct record *record)
 void
 store_writer_put(struct store_writer *w, const struct record *record)
 {
+    assert(record != NULL);
     submit(w, new_change(record->domain, record));
 }
 

@@ -13,6 +13,8 @@ QUERY_SOCKET = "/run/sts-cached/query.sock"
 CONTROL_SOCKET = "/run/sts-cached/control.sock"
 MILTER_SOCKET = "/run/sts-milter/milter.sock"
 STATE = "/var/lib/sts-cached"
+REPORTS = "/run/lab/reports"
+TSAN_SUPPRESSIONS = pathlib.Path(__file__).resolve().parents[1] / "tsan.supp"
 
 # The only settings that differ from the defaults: the policy host is on a loopback address, and the
 # milter waits long enough for a first fetch by a slow sanitized build on a busy machine.
@@ -58,7 +60,7 @@ class Daemons:
         cached_conf.write_text(CACHED_CONFIG)
         milter_conf.write_text(MILTER_CONFIG)
         self.stsctl_program = program(build, "stsctl")
-        env = sanitizer_environment(logs)
+        env = sanitizer_environment()
         self.cached = Process("sts-cached", [program(build, "sts-cached"), "-f", "-c", cached_conf], logs,
                               lambda: accepts(QUERY_SOCKET) and accepts(CONTROL_SOCKET), env)
         self.milter = Process("sts-milter", [program(build, "sts-milter"), "-f", "-c", milter_conf], logs,
@@ -88,8 +90,14 @@ class Daemons:
         return answer["verdict"], answer["reason"]
 
 
-def sanitizer_environment(logs):
-    """Reports of a sanitized build end the program and are kept as files that contrib/check looks for."""
-    reports = pathlib.Path(logs) / "sanitizer"
-    options = f"halt_on_error=1:abort_on_error=1:log_path={reports}:print_stacktrace=1"
-    return {**os.environ, "ASAN_OPTIONS": options, "UBSAN_OPTIONS": options}
+def sanitizer_environment():
+    """A report of a sanitized build ends the program and is kept as a file below REPORTS."""
+    os.makedirs(REPORTS, exist_ok=True)
+    os.chmod(REPORTS, 0o1777)  # they are written as the daemons' own users
+    options = f"halt_on_error=1:abort_on_error=1:print_stacktrace=1:log_path={REPORTS}/sanitizer"
+    return {**os.environ, "ASAN_OPTIONS": options, "UBSAN_OPTIONS": options,
+            "TSAN_OPTIONS": f"{options}:suppressions={TSAN_SUPPRESSIONS}"}
+
+
+def sanitizer_reports():
+    return [file.read_text(errors="replace") for file in pathlib.Path(REPORTS).glob("*")]

@@ -49,14 +49,19 @@ class Process:
     def is_running(self):
         return self.child is not None and self.child.poll() is None
 
+    def died(self):
+        """True when it was started, never stopped, and has ended all the same."""
+        return self.child is not None and not self.is_running()
+
     def stop(self, how=signal.SIGTERM, seconds=20):
         """Ends the program and returns its exit status; None when it was not running."""
         if not self.is_running():
             return None
-        self.child.send_signal(how)
+        child, self.child = self.child, None
+        child.send_signal(how)
         try:
-            return self.child.wait(seconds)
+            return child.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.child.kill()
-            self.child.wait()
+            child.kill()
+            child.wait()
             raise NotReady(f"{self.name} did not end on signal {how}") from None

@@ -68,9 +68,8 @@ class Lab:
     def __init__(self, build=None):
         self.build = pathlib.Path(build or os.environ["STS_LAB_BUILD"])
         self.logs = pathlib.Path(os.environ["STS_LAB_LOGS"])
-        self.logs.chmod(0o1777)  # the daemons write their sanitizer reports there as their own users
         self.programs = packages.fetch(os.environ["STS_LAB_CACHE"])
-        self.started = []
+        self.started, self.mx = [], {}
         self.counter = itertools.count(1)
 
     def start(self):
@@ -109,9 +108,13 @@ class Lab:
             part.stop()
         for one in self.mx.values():
             one.stop()
+        reports = daemons.sanitizer_reports()
+        assert not reports, "\n".join(reports)
 
     def restart_what_is_down(self):
-        """A milter that has seen sts-cached down starts anew: it would not ask for another second."""
+        """What a test has stopped runs again; what has ended by itself is an error. A milter that has
+        seen sts-cached down starts anew: it would not ask for another second."""
+        died = [one.name for one in (self.policies.process, self.daemons.cached, self.daemons.milter) if one.died()]
         for process in (self.policies.process, self.daemons.cached):
             if not process.is_running():
                 process.start()
@@ -119,6 +122,7 @@ class Lab:
             self.daemons.milter.stop()
         if not self.daemons.milter.is_running():
             self.daemons.milter.start()
+        assert not died, f"ended by itself: {died}"
 
     def domain(self, *mx_labels, mode=None, listed=None, max_age=86400, label="d", name=None):
         """A new domain that receives at `mx_labels`. With a mode it has a policy; `listed` are its mx
