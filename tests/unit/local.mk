@@ -10,6 +10,9 @@ UNIT_TESTS = \
 	tests/unit/milter/test_reply \
 	tests/unit/milter/test_session \
 	tests/unit/milter/test_settings \
+	tests/unit/cached/test_conn_engine \
+	tests/unit/cached/test_settings \
+	tests/unit/cached/test_query_orders \
 	tests/unit/cached/test_query \
 	tests/unit/cached/test_command \
 	tests/unit/cached/test_replies \
@@ -151,6 +154,14 @@ QUERY_LAB = tests/fake/query_lab.c tests/fake/query_lab.h tests/fake/fake_source
 tests_unit_cached_test_query_SOURCES = tests/unit/cached/test_query.c $(QUERY_LAB)
 tests_unit_cached_test_query_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_query_orders_SOURCES = tests/unit/cached/test_query_orders.c $(QUERY_LAB)
+tests_unit_cached_test_query_orders_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_query_orders_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_conn_engine_SOURCES = tests/unit/cached/test_conn_engine.c $(QUERY_LAB)
+tests_unit_cached_test_conn_engine_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_conn_engine_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_settings_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_settings_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_replies_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_replies_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_verdict_CPPFLAGS = $(UNIT_CPPFLAGS)
