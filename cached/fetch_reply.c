@@ -56,7 +56,7 @@ end_head(struct fetch_reply *reply)
     int status = reply->status;
 
     reply->in_head = false;
-    if (status >= 100 && status < 200)
+    if (status >= 100 && status < 200 && status != 101) /* 101: no reply will follow */
         return true;
     reply->head_done = true;
     if (status >= 300 && status < 400)

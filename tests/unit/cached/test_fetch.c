@@ -95,6 +95,8 @@ static const struct row replies[] = {
     {"HTTP/0.9", STS_HTTP_STATUS, "", SCRIPT(LAB_BODY)},
     {"an interim reply", STS_OK, "",
      SCRIPT("HTTP/1.1 103 Early\r\nContent-Type: text/html\r\n\r\n" LAB_GOOD), .len = 42},
+    {"another protocol", STS_HTTP_STATUS, "101", SCRIPT("HTTP/1.1 101 Switching\r\n\r\n"),
+     .status = 101},
     {"only an interim reply", STS_TRUNCATED, "", SCRIPT("HTTP/1.1 103 Early\r\n\r\n"),
      .status = 103},
 
