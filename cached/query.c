@@ -453,7 +453,9 @@ time_to_wait(const struct query_engine *q, const struct question *question,
     int64_t deadline_ms = q->settings->answer_deadline_ms;
     int64_t wait_ms = question->wait_ms;
 
-    if (now - r->started_ms >= deadline_ms)
+    /* Who asks again right after a missed deadline must not wait anew because the timer came a few
+     * milliseconds early. */
+    if (now - r->started_ms >= deadline_ms - deadline_ms / 64)
         return 0;
     if (wait_ms < 0 || wait_ms > deadline_ms)
         wait_ms = deadline_ms;
