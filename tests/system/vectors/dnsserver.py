@@ -60,7 +60,8 @@ def soa(name):
 @dataclasses.dataclass
 class Answer:
     """`rdata` of one name and type. `fault`: silent, wrong-id, wrong-question, garbage, short,
-    truncated-tcp (TC over TCP, too), tcp-refused, not-a-reply, count-lie, cname-only, wrong-id-first."""
+    truncated-tcp (TC over TCP, too), tcp-refused, not-a-reply, count-lie, cname-only, wrong-id-first,
+    foreign (the records belong to another name), upper-case (their owner)."""
 
     rdata: list = dataclasses.field(default_factory=list)
     ttl: int = 300
@@ -183,6 +184,7 @@ class DnsServer:
         for _ in range(CHAIN_MAX):
             answer = self.records.get((name, kind))
             if answer:
+                name = {"foreign": "other.test", "upper-case": name.upper()}.get(answer.fault, name)
                 body += b"".join(record(name, kind, answer.ttl, rdata) for rdata in answer.rdata)
                 count += len(answer.rdata)
                 return answer.rcode, body, count, b"" if count or answer.rcode else soa("test")

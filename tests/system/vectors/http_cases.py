@@ -41,6 +41,14 @@ def at(*addresses):
     return prepare
 
 
+def ipv6(where, alone=False):
+    def prepare(internet, domain, _host):
+        internet.dns.put(f"mta-sts.{domain}", "AAAA", address(where))
+        if alone:
+            internet.dns.put(f"mta-sts.{domain}", "A")
+    return prepare
+
+
 def asked_once(_internet, _domain, host):
     return None if len(host.requests) == 1 else f"{len(host.requests)} requests"
 
@@ -97,6 +105,27 @@ HTTP_CASES = [
     raw("HTTP/1.0", "secure ok", with_head("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n")),
     raw("header in lower case, folded case of value", "secure ok", with_head(
         "HTTP/1.1 200 ok\r\ncontent-type: Text/PLAIN\r\ncontent-length: SIZE\r\n\r\n")),
+    raw("no reason phrase", "secure ok", with_head("HTTP/1.1 200\r\nContent-Type: text/plain\r\nContent-Length: SIZE\r\n\r\n")),
+    raw("status of four digits", "none http-status", with_head(
+        "HTTP/1.1 2000 OK\r\nContent-Type: text/plain\r\nContent-Length: SIZE\r\n\r\n")),
+    raw("status of two digits", "none http-status", with_head(
+        "HTTP/1.1 20 OK\r\nContent-Type: text/plain\r\nContent-Length: SIZE\r\n\r\n")),
+    raw("HTTP/4", "none http-status", with_head(
+        "HTTP/4.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: SIZE\r\n\r\n")),
+    raw("folded type", "none http-type", with_head(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html;\r\n text/plain\r\nContent-Length: SIZE\r\n\r\n")),
+    raw("NUL in the type", "none http-type|none http-status|none truncated", with_head(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\0html\r\nContent-Length: SIZE\r\n\r\n")),
+    raw("length above all numbers, cut", "none truncated|none too-large|none http-status", with_head(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 99999999999999999999999\r\n\r\n"), end="cut"),
+    raw("length of 1 TiB", "none too-large|none truncated", lambda body: http(body, length=1 << 40)),
+    raw("encoded transfer", "none http-type|none truncated", with_head(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: gzip\r\n\r\n")),
+    raw("switched protocols", "none http-status", lambda body: http(body, status="101 Switching")),
+    case("cookies and HSTS are no matter", "secure ok", http={"headers": (
+        "Set-Cookie: a=b", "Strict-Transport-Security: max-age=0", "Alt-Svc: h3=:443", "Link: </x>; rel=preload")}),
+    case("asked to authenticate", "none http-status", check=asked_once, http={
+        "status": "401 Unauthorized", "headers": ("WWW-Authenticate: Basic realm=x",)}),
     raw("interim reply first", "secure ok", lambda body: b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http(body)),
     raw("type only in the interim reply", "none http-type", lambda body:
         b"HTTP/1.1 103 Early Hints\r\nContent-Type: text/plain\r\n\r\n" + http(body, kind=None)),
@@ -116,6 +145,9 @@ HTTP_CASES = [
     case("private address", "none connect-blocked", prepare=at("10.0.0.1")),
     case("link-local address", "none connect-blocked", prepare=at("169.254.169.254")),
     case("unspecified address", "none connect-blocked", prepare=at("0.0.0.0")),
+    case("blocked IPv6 beside a good IPv4", "secure ok", prepare=ipv6("::1")),
+    *(case(f"only {where}", "none connect-blocked", prepare=ipv6(where, alone=True)) for where in (
+        "::1", "::", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "fe80::1", "fd00::1", "2001:db8::1", "ff02::1")),
     case("second address works", "secure ok", prepare=at("127.0.0.99", "127.0.0.1")),
     case("blocked address beside a good one", "secure ok", prepare=at("10.0.0.1", "127.0.0.1")),
     case("two that refuse, then one that works", "secure ok", prepare=at("127.0.0.98", "127.0.0.99", "127.0.0.1")),
@@ -129,6 +161,12 @@ HTTP_CASES = [
     certified("partial wildcard in front", "none tls-name", dns_names=["*-sts.DOMAIN"]),
     certified("wildcard one label too high", "none tls-name", dns_names=["*.vectors.test"]),
     certified("wildcard in the middle", "none tls-name", dns_names=["mta-sts.*.vectors.test"]),
+    certified("wildcard for all", "none tls-name", dns_names=["*"]),
+    certified("two wildcards", "none tls-name", dns_names=["*.*.vectors.test"]),
+    certified("name as URI only", "none tls-name", dns_names=["x.DOMAIN,URI:https://mta-sts.DOMAIN"]),
+    certified("name as mail address only", "none tls-name", dns_names=["x.DOMAIN,email:a@mta-sts.DOMAIN"]),
+    certified("address of the host only", "none tls-name", dns_names=["x.DOMAIN,IP:127.0.0.1"]),
+    certified("expired and of another name", "none tls-expired|none tls-name", dns_names=["x.DOMAIN"], days=-1),
     certified("name in CN only", "none tls-name", dns_names=[], common_name="mta-sts.DOMAIN"),
     certified("name in CN beside another SAN", "none tls-name", dns_names=["x.DOMAIN"], common_name="mta-sts.DOMAIN"),
     certified("expired", "none tls-expired", days=-1),

@@ -19,7 +19,7 @@ from vectors.policyserver import Host, PolicyServer, http
 BUILD = pathlib.Path(os.environ.get("STS_BUILD_DIR") or os.environ.get("STS_LAB_BUILD") or
                      pathlib.Path(__file__).resolve().parents[3])
 ANSWER_DEADLINE, FETCH_TIMEOUT, DNS_TIMEOUT = 4, 5, 1
-CERTIFIED = 900
+CERTIFIED = 1200
 TOP = "vectors.test"
 GOOD_RECORD = "v=STSv1; id=1;"
 SANITIZER_MARKS = ("AddressSanitizer", "runtime error", "LeakSanitizer", "ThreadSanitizer")

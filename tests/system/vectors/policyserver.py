@@ -1,4 +1,4 @@
-"""policyserver - all policy hosts of the tests behind one TLS port, chosen by SNI.
+"""policyserver - all policy hosts of the tests behind one TLS port on two addresses, chosen by SNI.
 
 A host is a Host: its certificate, its TLS versions and the bytes it sends. Knows nothing of policies.
 """
@@ -11,12 +11,14 @@ import time
 import warnings
 
 HANG_MAX = 60
+ADDRESS, OTHER_ADDRESS = "127.0.0.1", "127.0.0.3"
 
 
 @dataclasses.dataclass
 class Host:
     """`raw` is sent as one piece, or in pieces of `drip` bytes with `pause` seconds before each.
-    `end`: close (with close_notify), cut (without), hang (nothing more, connection open), refuse-tls."""
+    `end`: close (with close_notify), cut (without), hang (nothing more, connection open);
+    before TLS: refuse-tls, hang-tls."""
 
     raw: bytes = b""
     certificate: str = ""
@@ -48,20 +50,23 @@ class PolicyServer:
     def __init__(self, default_certificate):
         self.hosts, self.contexts = {}, {}
         self.default_certificate = default_certificate
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.listeners = [socket.create_server((ADDRESS, 0), backlog=512)]
+        self.port = self.listeners[0].getsockname()[1]
+        self.listeners.append(socket.create_server((OTHER_ADDRESS, self.port), backlog=512))
+        for listener in self.listeners:
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def stop(self):
         """Nothing listens there any more."""
-        if self.listener.fileno() >= 0:
-            self.listener.shutdown(socket.SHUT_RDWR)
-            self.listener.close()
+        for listener in self.listeners:
+            if listener.fileno() >= 0:
+                listener.shutdown(socket.SHUT_RDWR)
+                listener.close()
 
-    def _accept(self):
+    def _accept(self, listener):
         while True:
             try:
-                connection, _ = self.listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
@@ -87,6 +92,10 @@ class PolicyServer:
             host = self.hosts.get(name)
             if host is None or host.end == "refuse-tls":
                 connection.close()
+                return
+            if host.end == "hang-tls":
+                connection.recv(1)
+                time.sleep(HANG_MAX)
                 return
             with self._context(host).wrap_socket(connection, server_side=True) as stream:
                 self._talk(stream, name, host)

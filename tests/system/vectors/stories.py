@@ -7,7 +7,7 @@ import time
 from vectors.asker import Asker, verdict_fields
 from vectors.dnsserver import NXDOMAIN, SERVFAIL, address, txt
 from vectors.internet import ANSWER_DEADLINE, FETCH_TIMEOUT, GOOD_RECORD, policy
-from vectors.policyserver import Host, http
+from vectors.policyserver import OTHER_ADDRESS, Host, http
 
 AT_ONCE = 1.5  # seconds, on a busy machine with a slow build
 
@@ -197,6 +197,46 @@ def none_is_remembered(internet):
     assert internet.dns.count(f"mta-sts.{domain}", "A") == 0
 
 
+def hanging_hosts_hold_up_nobody_else(internet):
+    """A hundred domains on one address that never answers; another address, and this one later, do."""
+    for _ in range(100):
+        bad = internet.new_domain()
+        internet.publish(bad, host=Host(b"", end="hang"))
+        internet.dns.put(f"mta-sts.{bad}", "A", address(OTHER_ADDRESS))
+        assert word(internet, f"{bad} wait=0") in ("unknown deadline", "pending deadline")
+    good = internet.new_domain()
+    internet.publish(good)
+    answer, seconds = timed(lambda: word(internet, good))
+    assert answer == "secure ok" and seconds < AT_ONCE, (answer, seconds)
+
+
+def new_id_counts_when_fetched(internet):
+    """A new id whose fetch fails changes nothing; the one that succeeds replaces id and policy."""
+    domain, host = known_domain(internet)
+    internet.dns.put(f"_mta-sts.{domain}", "TXT", txt("v=STSv1; id=2;"))
+    host.raw = http("", status="500 Error")
+    assert internet.daemon.stsctl("refresh", domain).returncode == 2
+    assert internet.verdict(domain)["id"] == "1"
+    host.raw = served(domain, policy("testing"))
+    assert internet.daemon.stsctl("refresh", domain).returncode == 0
+    got = internet.verdict(domain)
+    assert (got["verdict"], got["id"]) == ("testing", "2"), got
+
+
+def late_asker_is_answered_at_once(internet):
+    """Who joins a resolution that is older than the deadline has no time left (Sendmail asks 3-5 times)."""
+    domain = internet.new_domain()
+    internet.publish(domain, host=Host(b"", end="hang"))
+    askers = [Asker(internet.daemon.query_socket) for _ in range(20)]
+    start = time.monotonic()
+    for asker in askers:
+        asker.send(f"sts {domain}")
+    answers = {asker.receive()[:5] for asker in askers}
+    assert answers == {"TEMP "} and time.monotonic() - start < ANSWER_DEADLINE + AT_ONCE, answers
+    _, seconds = timed(lambda: internet.ask(f"sts {domain}"))
+    assert seconds < 0.7, seconds
+
+
 def hundred_askers_one_fetch(internet):
     domain = internet.new_domain()
     host = internet.publish(domain)
@@ -304,10 +344,12 @@ STORIES = [
     replacement("by another host", policy(mx_hosts=("other.test",)), ("refuse", "86400")),
     replacement("by a shorter life", policy(max_age="600"), ("secure", "600")),
     hanging("no answer", Host(b"", end="hang")),
+    hanging("no TLS", Host(b"", end="hang-tls")),
     hanging("half an answer", Host(http("version: STSv1\n", length=500), end="hang")),
     hanging("byte by byte", Host(http(policy() + "x: y\n" * 100), drip=1, pause=0.2)),
     new_body_with_the_old_id, forced_flush_forgets, failure_is_remembered, refresh_forgets_the_failure,
     unknown_is_not_none, none_is_remembered, hundred_askers_one_fetch, no_time_to_wait, refusal_is_checked_anew,
+    hanging_hosts_hold_up_nobody_else, new_id_counts_when_fetched, late_asker_is_answered_at_once,
     refusal_stands_without_a_record, short_life_is_a_minute, source_is_told, expiry_is_after_max_age,
     parent_is_not_asked, spellings_are_one_domain, u_label_is_its_a_label,
 ]
