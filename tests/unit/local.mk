@@ -49,6 +49,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_source \
 	tests/unit/cached/test_table \
 	tests/unit/cached/test_record \
+	tests/unit/cached/test_store_db \
 	tests/unit/cached/test_store_rescue \
 	tests/unit/cached/test_store_writer \
 	tests/unit/cached/test_cache_lmdb \
@@ -139,6 +140,9 @@ tests_unit_cached_test_cache_lmdb_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_rescue_SOURCES = tests/unit/cached/test_store_rescue.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_rescue_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_rescue_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_store_db_SOURCES = tests/unit/cached/test_store_db.c $(STORE_SAMPLES)
+tests_unit_cached_test_store_db_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_store_db_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_writer_SOURCES = tests/unit/cached/test_store_writer.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_writer_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_writer_LDADD = $(UNIT_LIBS_CACHED)

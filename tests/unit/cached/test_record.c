@@ -192,6 +192,8 @@ test_form_is_strict(void **state)
          "body: 1\nX\n",
          false},
         {"body longer", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 1\nXY\n", false},
+        {"bytes behind it", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 1\nX\nY",
+         false},
         {"body shorter", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 2\nX\n", false},
         {"no line end", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES "body: 1\nX", false},
         {"no body", "sts1 policy\ndomain: a.b\nseq: 1\nid: x\n" TIMES, false},

@@ -208,6 +208,30 @@ test_changes_of_one_domain_share_a_write(void **state)
     store_close(store);
 }
 
+static void
+count_due(const char *domain, void *arg)
+{
+    assert_string_equal(domain, "d000001.example");
+    ++*(int *)arg;
+}
+
+static void
+test_later_change_counts_whole(void **state)
+{
+    struct store *store = sample_open();
+    struct record record = sample_record(1, 1);
+    int due = 0;
+
+    (void)state;
+    store_put(store, &record);
+    record.refresh_s = 1000;
+    store_put(store, &record);
+    store_flush(store);
+    assert_int_equal(store_due(store, 1000, 5, count_due, &due), 1);
+    assert_int_equal(due, 1);
+    store_close(store);
+}
+
 #define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int
@@ -219,6 +243,7 @@ main(void)
         IN_DIRECTORY(test_large_records_find_room),
         IN_DIRECTORY(test_flush_covers_everything_before),
         IN_DIRECTORY(test_changes_of_one_domain_share_a_write),
+        IN_DIRECTORY(test_later_change_counts_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
