@@ -109,12 +109,15 @@ parse_inet(const char *text, bool six, struct sockspec *out, char *why, size_t s
     return true;
 }
 
-static const char *
-behind(const char *text, const char *prefix)
+/* True when `text` begins with the prefix; `*rest` is what stands behind it. */
+static bool
+begins(const char *text, const char *prefix, const char **rest)
 {
     size_t len = strlen(prefix);
+    bool found = strncmp(text, prefix, len) == 0;
 
-    return strncmp(text, prefix, len) == 0 ? text + len : NULL;
+    *rest = found ? text + len : "";
+    return found;
 }
 
 bool
@@ -123,13 +126,13 @@ sockspec_parse(const char *spec, struct sockspec *out, char *why, size_t size)
     const char *rest;
 
     memset(out, 0, sizeof *out);
-    if ((rest = behind(spec, "unix:")) != NULL || (rest = behind(spec, "local:")) != NULL)
+    if (begins(spec, "unix:", &rest) || begins(spec, "local:", &rest))
         return parse_unix(rest, out, why, size);
     if (spec[0] == '/')
         return parse_unix(spec, out, why, size);
-    if ((rest = behind(spec, "inet:")) != NULL)
+    if (begins(spec, "inet:", &rest))
         return parse_inet(rest, false, out, why, size);
-    if ((rest = behind(spec, "inet6:")) != NULL)
+    if (begins(spec, "inet6:", &rest))
         return parse_inet(rest, true, out, why, size);
     snprintf(why, size, "a socket is unix:/PATH, inet:PORT@ADDRESS or inet6:PORT@ADDRESS");
     return false;
