@@ -7,12 +7,12 @@
 
 #include "cached/cache_lmdb.h"
 #include "cached/cache_mem.h"
+#include "cached/cache_store.h"
 #include "common/clock.h"
 
 enum {
     SECOND_MS = 1000,
     DAY_S = 86400,
-    AHEAD_MAX_S = 60, /* a fetch further in the future than this was noted by a wrong clock */
     REFRESH_MIN_S = 300,
     NONE_TTL_MIN_S = 60,
     NONE_TTL_MAX_S = 3600,
@@ -30,7 +30,6 @@ struct cache {
     struct cache_mem *mem;
     struct store *store;
     int64_t refresh_interval_s;
-    struct buf record; /* what was last read from the store */
 };
 
 struct cache *
@@ -41,7 +40,6 @@ cache_new(struct store *store, int64_t memory_size, int64_t refresh_interval_ms)
     c->mem = cache_mem_new(memory_size);
     c->store = store;
     c->refresh_interval_s = refresh_interval_ms / SECOND_MS;
-    buf_init(&c->record, RECORD_MAX);
     return c;
 }
 
@@ -51,7 +49,6 @@ cache_free(struct cache *c)
     if (c == NULL)
         return;
     cache_mem_free(c->mem);
-    buf_done(&c->record);
     free(c);
 }
 
@@ -74,13 +71,6 @@ in_seconds(int64_t seconds)
     return clock_boot_ms() + seconds * SECOND_MS;
 }
 
-/* To the nearest, so that a time written down again and again does not creep. */
-static int64_t
-to_seconds(int64_t ms)
-{
-    return (ms + (ms < 0 ? -SECOND_MS : SECOND_MS) / 2) / SECOND_MS;
-}
-
 static int64_t
 today(void)
 {
@@ -96,91 +86,31 @@ drop_from_store(struct cache *c, const char *domain)
         store_delete(c->store, domain);
 }
 
-/* The seq of the record to write: that of the stored one while the policy is the same, above it and
- * not behind the clock when it is new. */
-static uint64_t
-next_seq(struct cache *c, const char *domain, bool is_new)
-{
-    uint64_t now_us = (uint64_t)clock_wall_s() * 1000000;
-    struct record old;
-
-    if (!store_get(c->store, domain, &c->record, &old))
-        return now_us;
-    if (!is_new)
-        return old.seq;
-    return old.seq >= now_us ? old.seq + 1 : now_us;
-}
-
-/* Writes the entry's policy down. Its times are told from the boot clock anew each time, so that a
- * clock that was wrong at the fetch and has been set since does no harm. */
-static void
-write_down(struct cache *c, struct entry *e, bool is_new)
-{
-    int64_t now_s = clock_wall_s(), now_ms = clock_boot_ms();
-    int64_t left_s = to_seconds(e->expires_ms - now_ms);
-    struct record record = {
-        .refresh_s = now_s + to_seconds(e->refresh_ms - now_ms),
-        .asked_day = e->asked_day,
-        .body = policy_body(e->policy),
-    };
-
-    e->fetched_s = now_s + left_s - policy_life_s(e->policy);
-    if (c->store == NULL)
-        return;
-    record.fetched_s = e->fetched_s < 0 ? 0 : e->fetched_s;
-    if (record.refresh_s < 0)
-        record.refresh_s = 0;
-    record.seq = next_seq(c, e->domain, is_new);
-    memcpy(record.domain, e->domain, strlen(e->domain) + 1);
-    memcpy(record.id, e->id, sizeof record.id);
-    store_put(c->store, &record);
-}
-
-/* Turns the wall times of a record into a term on the boot clock. False: it is over. */
-static bool
-start_term(struct entry *e, const struct record *record)
-{
-    int64_t now_s = clock_wall_s(), life_s = policy_life_s(e->policy);
-    int64_t fetched_s = record->fetched_s > now_s + AHEAD_MAX_S ? now_s : record->fetched_s;
-    int64_t left_s = clamp(fetched_s + life_s - now_s, 0, life_s);
-    int64_t refresh_s = clamp(record->refresh_s - record->fetched_s, 0, life_s);
-
-    e->fetched_s = fetched_s;
-    e->expires_ms = in_seconds(left_s);
-    e->refresh_ms = e->expires_ms - (life_s - refresh_s) * SECOND_MS;
-    return left_s > 0;
-}
-
-/* Brings the stored policy of a new entry to memory. False: there is none in force. */
-static bool
-load(struct cache *c, const char *domain, struct entry **out)
+/* Brings the stored policy of a new entry to memory. NULL: there is none in force. */
+static struct entry *
+load(struct cache *c, const char *domain)
 {
     struct record record;
-    struct policy *policy;
+    struct policy *policy = cache_store_read(c->store, domain, &record);
     struct entry *e;
 
-    if (c->store == NULL || !store_get(c->store, domain, &c->record, &record))
-        return false;
-    if (policy_parse(record.body.at, record.body.len, &policy, NULL, 0) != STS_OK) {
-        store_delete(c->store, domain);
-        return false;
-    }
+    if (policy == NULL)
+        return NULL;
     e = cache_mem_add(c->mem, domain);
     cache_mem_take(c->mem, e);
     e->policy = policy;
     cache_mem_settle(c->mem, e);
-    if (!start_term(e, &record)) {
+    if (!cache_store_start_term(e, &record)) {
         cache_mem_remove(c->mem, e);
         store_delete(c->store, domain);
-        return false;
+        return NULL;
     }
     e->source = SOURCE_LMDB;
     e->asked_day = (uint32_t)record.asked_day;
     memcpy(e->id, record.id, sizeof e->id);
     if (e->fetched_s != record.fetched_s)
-        write_down(c, e, false); /* or each start would give it a whole new term */
-    *out = e;
-    return true;
+        cache_store_write(c->store, e, false); /* or each start would give it a whole new term */
+    return e;
 }
 
 /* --- finding ------------------------------------------------------------- */
@@ -240,9 +170,7 @@ cache_get(struct cache *c, const char *domain, bool store_too)
         cache_mem_touch(c->mem, e);
         return drop_old(c, e);
     }
-    if (!store_too || !load(c, domain, &e))
-        return NULL;
-    return e;
+    return store_too && c->store != NULL ? load(c, domain) : NULL;
 }
 
 struct entry *
@@ -322,7 +250,7 @@ cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const 
         e->fetches->http_status = 0;
         e->fetches->detail[0] = '\0';
     }
-    write_down(c, e, true);
+    cache_store_write(c->store, e, true);
 }
 
 static void
@@ -406,7 +334,7 @@ void
 cache_put_off_refresh(struct cache *c, struct entry *e, uint32_t wait_s)
 {
     e->refresh_ms = in_seconds(wait_s);
-    write_down(c, e, false);
+    cache_store_write(c->store, e, false);
 }
 
 void
@@ -483,7 +411,7 @@ cache_note_asked(struct cache *c, struct entry *e)
     if (e->policy == NULL || e->asked_day == (uint32_t)today())
         return;
     e->asked_day = (uint32_t)today();
-    write_down(c, e, false);
+    cache_store_write(c->store, e, false);
 }
 
 /* --- looking on ---------------------------------------------------------- */

@@ -5,6 +5,7 @@ libcached_a_SOURCES = \
 	cached/cache.c cached/cache.h \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
 	cached/cache_mem.c cached/cache_mem.h \
+	cached/cache_store.c cached/cache_store.h \
 	cached/command.c cached/command.h \
 	cached/conn.c cached/conn.h \
 	cached/control.c cached/control.h \

@@ -54,6 +54,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_store_writer \
 	tests/unit/cached/test_cache_lmdb \
 	tests/unit/cached/test_cache_mem \
+	tests/unit/cached/test_cache_store \
 	tests/unit/cached/test_cache
 
 check_PROGRAMS += $(UNIT_TESTS)
@@ -130,6 +131,7 @@ tests_unit_cached_test_source_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: store and cache ---------------------------------------------------
 STORE_SAMPLES = tests/unit/cached/store_samples.c tests/unit/cached/store_samples.h
+CACHE_SAMPLES = tests/unit/cached/cache_samples.c tests/unit/cached/cache_samples.h $(STORE_SAMPLES)
 tests_unit_cached_test_table_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_table_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -148,7 +150,10 @@ tests_unit_cached_test_store_writer_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_writer_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_mem_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_mem_LDADD = $(UNIT_LIBS_CACHED)
-tests_unit_cached_test_cache_SOURCES = tests/unit/cached/test_cache.c $(STORE_SAMPLES)
+tests_unit_cached_test_cache_store_SOURCES = tests/unit/cached/test_cache_store.c $(CACHE_SAMPLES)
+tests_unit_cached_test_cache_store_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_cache_store_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_cache_SOURCES = tests/unit/cached/test_cache.c $(CACHE_SAMPLES)
 tests_unit_cached_test_cache_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_LDADD = $(UNIT_LIBS_CACHED)
 

@@ -10,97 +10,7 @@
 
 #include "cached/cache.h"
 #include "common/clock.h"
-#include "tests/unit/cached/store_samples.h"
-
-/* Two clocks that the tests turn: the machine was up for an hour at some time in 2026. */
-enum { BOOT_MS = 3600000, HOUR_S = 3600, DAY_S = 86400, MEMORY = 1 << 20 };
-#define WALL_S INT64_C(1790000000)
-#define DOMAIN "example.com"
-
-static int64_t boot_ms, wall_s;
-
-static void
-pass(int64_t seconds)
-{
-    boot_ms += seconds * 1000;
-    wall_s += seconds;
-    clock_fake(boot_ms, wall_s);
-}
-
-static void
-step_wall_clock(int64_t seconds)
-{
-    wall_s += seconds;
-    clock_fake(boot_ms, wall_s);
-}
-
-static int
-setup(void **state)
-{
-    (void)state;
-    boot_ms = BOOT_MS;
-    wall_s = WALL_S;
-    pass(0);
-    sample_directory_make();
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    sample_directory_remove();
-    return 0;
-}
-
-static struct policy *
-make_policy(const char *mode, uint32_t max_age_s)
-{
-    struct policy *policy;
-    char body[200];
-    int len = snprintf(body, sizeof body, "version: STSv1\nmode: %s\nmx: *.%s\nmax_age: %u\n", mode,
-                       DOMAIN, max_age_s);
-
-    assert_int_equal(policy_parse(body, (size_t)len, &policy, NULL, 0), STS_OK);
-    return policy;
-}
-
-static void
-set_policy(struct cache *cache, const char *domain, uint32_t max_age_s)
-{
-    cache_set_policy(cache, cache_want(cache, domain), make_policy("enforce", max_age_s), "id1");
-}
-
-static bool
-has_policy(struct cache *cache, const char *domain)
-{
-    const struct entry *e = cache_get(cache, domain, true);
-
-    return e != NULL && e->policy != NULL;
-}
-
-static void
-reopen(struct store **store, struct cache **cache)
-{
-    cache_free(*cache);
-    store_close(*store);
-    *store = sample_open();
-    *cache = cache_new(*store, MEMORY, DAY_S * 1000);
-}
-
-static void
-close_all(struct store *store, struct cache *cache)
-{
-    cache_free(cache);
-    store_close(store);
-}
-
-static void
-open_all(struct store **store, struct cache **cache)
-{
-    *store = sample_open();
-    *cache = cache_new(*store, MEMORY, DAY_S * 1000);
-}
+#include "tests/unit/cached/cache_samples.h"
 
 /* --- terms --------------------------------------------------------------- */
 
@@ -159,38 +69,6 @@ test_expired_entry_keeps_what_else_it_knows(void **state)
 }
 
 static void
-test_restart_keeps_the_rest_of_the_term(void **state)
-{
-    struct store *store;
-    struct cache *cache;
-    const struct entry *e;
-    int64_t refresh_ms;
-
-    (void)state;
-    open_all(&store, &cache);
-    set_policy(cache, DOMAIN, 7 * DAY_S);
-    refresh_ms = cache_get(cache, DOMAIN, false)->refresh_ms;
-    pass(2 * HOUR_S);
-    reopen(&store, &cache);
-    assert_null(cache_get(cache, DOMAIN, false));
-    e = cache_get(cache, DOMAIN, true);
-    assert_int_equal(e->expires_ms, BOOT_MS + INT64_C(7000) * DAY_S);
-    assert_int_equal(e->refresh_ms, refresh_ms / 1000 * 1000);
-    assert_int_equal(e->fetched_s, WALL_S);
-    assert_int_equal(e->source, SOURCE_LMDB);
-    assert_int_equal(e->checked_ms, 0);
-    assert_int_equal(e->recheck_ms, 0);
-    assert_string_equal(e->id, "id1");
-    assert_int_equal(policy_mode(e->policy), POLICY_MODE_ENFORCE);
-    boot_ms = 5000; /* the machine was started anew: another boot clock */
-    pass(HOUR_S);
-    reopen(&store, &cache);
-    e = cache_get(cache, DOMAIN, true);
-    assert_int_equal(e->expires_ms - boot_ms, INT64_C(1000) * (7 * DAY_S - 3 * HOUR_S));
-    close_all(store, cache);
-}
-
-static void
 test_refresh_is_spread(void **state)
 {
     static const struct {
@@ -245,67 +123,6 @@ test_clock_steps_leave_memory_alone(void **state)
         assert_false(has_policy(cache, DOMAIN));
         cache_free(cache);
     }
-}
-
-/* The clock was a day ahead at the fetch, and is right now. */
-static void
-test_fetch_in_the_future_counts_as_now_once(void **state)
-{
-    struct store *store;
-    struct cache *cache;
-
-    (void)state;
-    open_all(&store, &cache);
-    set_policy(cache, DOMAIN, HOUR_S);
-    step_wall_clock(-DAY_S);
-    reopen(&store, &cache);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + HOUR_S * 1000);
-    for (int i = 0; i < 5; i++) { /* a restart is no new fetch */
-        pass(HOUR_S / 6);
-        reopen(&store, &cache);
-        assert_true(has_policy(cache, DOMAIN));
-    }
-    pass(HOUR_S / 6);
-    reopen(&store, &cache);
-    assert_false(has_policy(cache, DOMAIN));
-    close_all(store, cache);
-}
-
-static void
-test_small_step_back_does_not_lengthen(void **state)
-{
-    struct store *store;
-    struct cache *cache;
-
-    (void)state;
-    open_all(&store, &cache);
-    set_policy(cache, DOMAIN, HOUR_S);
-    step_wall_clock(-50);
-    reopen(&store, &cache);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + HOUR_S * 1000);
-    close_all(store, cache);
-}
-
-/* The clock was years behind at the fetch; it was set; the next writing tells the right times. */
-static void
-test_writing_corrects_the_time_of_fetch(void **state)
-{
-    struct store *store;
-    struct cache *cache;
-
-    (void)state;
-    wall_s = 1000;
-    pass(0);
-    open_all(&store, &cache);
-    set_policy(cache, DOMAIN, DAY_S);
-    wall_s = WALL_S;
-    pass(HOUR_S);
-    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
-    reopen(&store, &cache);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->fetched_s, WALL_S);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms,
-                     boot_ms + INT64_C(1000) * (DAY_S - HOUR_S));
-    close_all(store, cache);
 }
 
 /* --- outcomes ------------------------------------------------------------ */
@@ -513,48 +330,6 @@ test_mx_sets(void **state)
 
 /* --- the store ----------------------------------------------------------- */
 
-static bool
-note_record(const struct record *record, void *arg)
-{
-    *(struct record *)arg = *record;
-    ((struct record *)arg)->body = (struct span){0};
-    return true;
-}
-
-static struct record
-stored(struct store *store)
-{
-    struct record record = {0};
-
-    store_walk(store, NULL, note_record, &record);
-    return record;
-}
-
-static void
-test_seq_rises_with_each_policy(void **state)
-{
-    struct store *store;
-    struct cache *cache;
-    uint64_t first, second;
-
-    (void)state;
-    open_all(&store, &cache);
-    set_policy(cache, DOMAIN, DAY_S);
-    first = stored(store).seq;
-    assert_true(first == (uint64_t)WALL_S * 1000000);
-    set_policy(cache, DOMAIN, DAY_S);
-    second = stored(store).seq;
-    assert_true(second > first);
-    step_wall_clock(-HOUR_S);
-    set_policy(cache, DOMAIN, DAY_S);
-    assert_true(stored(store).seq > second);
-    second = stored(store).seq;
-    pass(DAY_S - 1);
-    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
-    assert_true(stored(store).seq == second);
-    close_all(store, cache);
-}
-
 static void
 test_day_of_question_is_written_once_a_day(void **state)
 {
@@ -574,23 +349,6 @@ test_day_of_question_is_written_once_a_day(void **state)
     pass(DAY_S);
     cache_note_asked(cache, cache_get(cache, DOMAIN, true));
     assert_int_equal(stored(store).asked_day, WALL_S / DAY_S + 1);
-    close_all(store, cache);
-}
-
-static void
-test_unusable_stored_body_is_deleted(void **state)
-{
-    struct record record = sample_record(1, 1); /* its body has no max_age: no policy */
-    struct store *store;
-    struct cache *cache;
-
-    (void)state;
-    open_all(&store, &cache);
-    record.body = (struct span){"mode: none\n", 11};
-    record.fetched_s = WALL_S;
-    store_put(store, &record);
-    assert_null(cache_get(cache, record.domain, true));
-    assert_string_equal(stored(store).domain, "");
     close_all(store, cache);
 }
 
@@ -690,20 +448,14 @@ test_failed_look_in_the_store_is_not_repeated(void **state)
     close_all(store, cache);
 }
 
-#define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_DIRECTORY(test_policy_lives_for_its_term),
         IN_DIRECTORY(test_expired_entry_keeps_what_else_it_knows),
-        IN_DIRECTORY(test_restart_keeps_the_rest_of_the_term),
         IN_DIRECTORY(test_refresh_is_spread),
         IN_DIRECTORY(test_clock_steps_leave_memory_alone),
-        IN_DIRECTORY(test_fetch_in_the_future_counts_as_now_once),
-        IN_DIRECTORY(test_small_step_back_does_not_lengthen),
-        IN_DIRECTORY(test_writing_corrects_the_time_of_fetch),
         IN_DIRECTORY(test_no_policy_is_remembered_within_bounds),
         IN_DIRECTORY(test_unknown_backs_off),
         IN_DIRECTORY(test_good_record_keeps_a_fetch_failure),
@@ -713,9 +465,7 @@ main(void)
         IN_DIRECTORY(test_fetches_are_remembered),
         IN_DIRECTORY(test_failed_refresh_is_put_off),
         IN_DIRECTORY(test_mx_sets),
-        IN_DIRECTORY(test_seq_rises_with_each_policy),
         IN_DIRECTORY(test_day_of_question_is_written_once_a_day),
-        IN_DIRECTORY(test_unusable_stored_body_is_deleted),
         IN_DIRECTORY(test_forget),
         IN_DIRECTORY(test_forget_outcome_keeps_the_policy),
         IN_DIRECTORY(test_evicted_policy_comes_back),

@@ -1,0 +1,100 @@
+#include "cached/cache_store.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+
+enum {
+    SECOND_MS = 1000,
+    AHEAD_MAX_S = 60 /* a fetch further in the future than this was noted by a wrong clock */
+};
+
+struct policy *
+cache_store_read(struct store *store, const char *domain, struct record *record)
+{
+    struct policy *policy = NULL;
+    struct buf bytes;
+
+    buf_init(&bytes, RECORD_MAX);
+    if (store_get(store, domain, &bytes, record) &&
+        policy_parse(record->body.at, record->body.len, &policy, NULL, 0) != STS_OK)
+        store_delete(store, domain);
+    record->body = (struct span){0};
+    buf_done(&bytes);
+    return policy;
+}
+
+bool
+cache_store_start_term(struct entry *e, const struct record *record)
+{
+    int64_t now_s = clock_wall_s(), life_s = policy_life_s(e->policy);
+    bool ahead = record->fetched_s > now_s + AHEAD_MAX_S;
+    int64_t left_s = ahead ? life_s : record->fetched_s + life_s - now_s;
+    int64_t refresh_s = record->refresh_s - record->fetched_s;
+
+    if (left_s > life_s)
+        left_s = life_s;
+    if (left_s <= 0)
+        return false;
+    if (refresh_s < 0 || refresh_s > life_s)
+        refresh_s = life_s;
+    e->fetched_s = ahead ? now_s : record->fetched_s;
+    e->expires_ms = clock_boot_ms() + left_s * SECOND_MS;
+    e->refresh_ms = e->expires_ms - (life_s - refresh_s) * SECOND_MS;
+    return true;
+}
+
+/* That of the stored record while the policy is the same; above it, and not behind the clock, when
+ * it is new. */
+static uint64_t
+next_seq(struct store *store, const char *domain, bool is_new)
+{
+    uint64_t seq = (uint64_t)clock_wall_s() * 1000000;
+    struct record old;
+    struct buf bytes;
+
+    buf_init(&bytes, RECORD_MAX);
+    if (store_get(store, domain, &bytes, &old)) {
+        if (!is_new)
+            seq = old.seq;
+        else if (old.seq >= seq)
+            seq = old.seq + 1;
+    }
+    buf_done(&bytes);
+    return seq;
+}
+
+/* To the nearest, so that a time written down again and again does not creep. */
+static int64_t
+to_seconds(int64_t ms)
+{
+    return (ms + (ms < 0 ? -SECOND_MS : SECOND_MS) / 2) / SECOND_MS;
+}
+
+static int64_t
+not_negative(int64_t value)
+{
+    return value < 0 ? 0 : value;
+}
+
+/* The times are told from the boot clock anew each time: should the wall clock have been wrong at
+ * the fetch and set since, the record comes right. */
+void
+cache_store_write(struct store *store, struct entry *e, bool is_new)
+{
+    int64_t now_s = clock_wall_s(), now_ms = clock_boot_ms();
+    struct record record = {
+        .refresh_s = not_negative(now_s + to_seconds(e->refresh_ms - now_ms)),
+        .asked_day = e->asked_day,
+        .body = policy_body(e->policy),
+    };
+
+    e->fetched_s = now_s + to_seconds(e->expires_ms - now_ms) - policy_life_s(e->policy);
+    if (store == NULL)
+        return;
+    record.fetched_s = not_negative(e->fetched_s);
+    record.seq = next_seq(store, e->domain, is_new);
+    memcpy(record.domain, e->domain, strlen(e->domain) + 1);
+    memcpy(record.id, e->id, sizeof record.id);
+    store_put(store, &record);
+}

@@ -1,0 +1,25 @@
+/* cache_store - between an entry and its record in LMDB: terms on the boot clock here, wall time
+ * there. A process only trusts the boot clock; a disk outlives it, so that wall time is all it can
+ * hold. Where the two meet, a wrong wall clock must neither end a policy nor make it live for ever.
+ */
+#ifndef STS_CACHED_CACHE_STORE_H
+#define STS_CACHED_CACHE_STORE_H
+
+#include <stdbool.h>
+
+#include "cached/cache.h"
+#include "cached/cache_lmdb.h"
+#include "common/alloc.h"
+
+/* The stored policy of the domain, new, and its record without the body; NULL when there is none,
+ * or none that can be used (then deleted). */
+MUST_CHECK struct policy *cache_store_read(struct store *, const char *domain,
+                                           struct record *record);
+/* Sets the times of an entry that holds the policy of the record. A fetch in the future counts as
+ * now. False: the term is over. */
+MUST_CHECK bool cache_store_start_term(struct entry *, const struct record *);
+/* Writes the entry's policy down (`store` NULL: nowhere). `is_new`: it was just fetched, and its
+ * seq rises above that of the record before. Sets `fetched_s` to what the wall clock says now. */
+void cache_store_write(struct store *, struct entry *, bool is_new);
+
+#endif
