@@ -36,7 +36,6 @@ struct control {
     struct cache *cache;
     struct store *store;
     struct stats *stats;
-    const struct settings *settings;
     struct control_job *jobs;
     struct control_listing *listing;
 };

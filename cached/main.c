@@ -87,7 +87,7 @@ on_reload(int fd, short what, void *arg)
 
     (void)fd, (void)what;
     daemon_reloading();
-    next = settings_reload(p->options.config, p->settings, p->why, sizeof p->why);
+    next = settings_reload(daemon_config_path(&p->options), p->settings, p->why, sizeof p->why);
     if (next != NULL && !source_reload(p->source, next, p->why, sizeof p->why)) {
         settings_free(next);
         next = NULL;
@@ -98,7 +98,6 @@ on_reload(int fd, short what, void *arg)
         cache_set_limits(p->cache, next->memory_size, next->refresh_interval_ms);
         query_engine_set_settings(p->engine, next);
         listeners_set_settings(p->listeners, next);
-        p->control.settings = next;
         settings_free(p->settings);
         p->settings = next;
         log_info("reloaded %s", p->options.config);
@@ -120,17 +119,6 @@ watch_signals(struct program *p)
 
 /* --- starting
  * --------------------------------------------------------------------------------------- */
-
-/* Without a file the defaults count, but a file that was named must be there. */
-static bool
-read_settings(struct program *p)
-{
-    bool there = access(p->options.config, F_OK) == 0;
-
-    p->settings = settings_read(there || p->options.config_given ? p->options.config : NULL, p->why,
-                                sizeof p->why);
-    return p->settings != NULL;
-}
 
 /* What this version reads but does not do yet is said aloud, never silently ignored. */
 static void
@@ -207,8 +195,7 @@ start_parts(struct program *p)
                                   .engine = p->engine,
                                   .cache = p->cache,
                                   .store = p->store,
-                                  .stats = &p->stats,
-                                  .settings = s};
+                                  .stats = &p->stats};
     service = (struct conn_service){.base = p->base,
                                     .engine = p->engine,
                                     .control = &p->control,
@@ -266,7 +253,8 @@ run(struct program *p)
 {
     if (!start(p)) {
         fprintf(stderr, "sts-cached: %s\n", p->why);
-        log_error("%s", p->why);
+        if (!p->options.foreground)
+            log_error("%s", p->why);
         stop(p);
         return DAEMON_EXIT_FAILURE;
     }
@@ -290,7 +278,8 @@ main(int argc, char **argv)
                            "sts-cached [-ftvV] [-c file] [--print-config]", &p->options,
                            &exit_code))
         return exit_code;
-    if (!read_settings(p)) {
+    p->settings = settings_read(daemon_config_path(&p->options), p->why, sizeof p->why);
+    if (p->settings == NULL) {
         fprintf(stderr, "sts-cached: %s\n", p->why);
         return DAEMON_EXIT_FAILURE;
     }

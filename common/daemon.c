@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -53,6 +54,19 @@ usage(const char *synopsis)
     return DAEMON_EXIT_USAGE;
 }
 
+/* A reload reads the file again when "/" is the folder. There is one command line, hence a static.
+ */
+static const char *
+absolute(const char *path)
+{
+    static char whole[PATH_MAX];
+    char folder[PATH_MAX];
+
+    if (path[0] == '/' || getcwd(folder, sizeof folder) == NULL)
+        return path;
+    return snprintf(whole, sizeof whole, "%s/%s", folder, path) < PATH_MAX ? whole : path;
+}
+
 bool
 daemon_parse_args(int argc, char **argv, const char *default_config, const char *synopsis,
                   struct daemon_options *out, int *exit_code)
@@ -98,11 +112,20 @@ daemon_parse_args(int argc, char **argv, const char *default_config, const char 
             return false;
         }
     }
-    if (optind == argc)
+    if (optind == argc) {
+        if (!out->foreground)
+            out->config = absolute(out->config);
         return true;
+    }
     fprintf(stderr, "%s: unexpected argument: %s\n", program_name(argv[0]), argv[optind]);
     *exit_code = usage(synopsis);
     return false;
+}
+
+const char *
+daemon_config_path(const struct daemon_options *options)
+{
+    return options->config_given || access(options->config, F_OK) == 0 ? options->config : NULL;
 }
 
 /* --- privileges --------------------------------------------------------------- */

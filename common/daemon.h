@@ -15,7 +15,8 @@ enum {
 };
 
 struct daemon_options {
-    const char *config; /* borrowed from argv, or the default that was given */
+    const char *config; /* borrowed from argv, or the default that was given; absolute when the
+                         * daemon goes to the background, where the folder is another */
     bool config_given;
     bool foreground, test, print_config;
     int verbose;
@@ -26,6 +27,10 @@ struct daemon_options {
  */
 MUST_CHECK bool daemon_parse_args(int argc, char **argv, const char *default_config,
                                   const char *synopsis, struct daemon_options *out, int *exit_code);
+
+/* The configuration file to read: NULL when none was named and none is at the usual place, so that
+ * the defaults count. A file that was named must be there. */
+const char *daemon_config_path(const struct daemon_options *);
 
 /* Looks up `user` ("name" or "name:group"); false when unknown. */
 MUST_CHECK bool daemon_find_user(const char *user, unsigned *uid, unsigned *gid);

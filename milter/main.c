@@ -1,7 +1,6 @@
 /* sts-milter - refuses mail at RCPT when the recipient's domain enforces MTA-STS and none of its
  * hosts may take it. This file only starts and stops things. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "common/daemon.h"
 #include "common/log.h"
@@ -17,13 +16,6 @@ fail(const char *why)
     return DAEMON_EXIT_FAILURE;
 }
 
-/* Without -c a missing file at the usual place means defaults. */
-static const char *
-config_path(const struct daemon_options *options)
-{
-    return options->config_given || access(options->config, F_OK) == 0 ? options->config : NULL;
-}
-
 static int
 run(const struct daemon_options *options, struct settings *settings)
 {
@@ -35,7 +27,7 @@ run(const struct daemon_options *options, struct settings *settings)
     daemon_prepare_process();
     log_open("sts-milter", options->foreground,
              options->verbose > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-    parent = parent_new(config_path(options), settings, why, sizeof why);
+    parent = parent_new(daemon_config_path(options), settings, why, sizeof why);
     if (!parent)
         return fail(why);
     if (!daemon_drop_privileges(user, why, sizeof why))
@@ -59,7 +51,7 @@ main(int argc, char **argv)
     if (!daemon_parse_args(argc, argv, SYSCONFDIR "/sts-milter.conf", synopsis, &options,
                            &exit_code))
         return exit_code;
-    settings = settings_read(config_path(&options), error, sizeof error);
+    settings = settings_read(daemon_config_path(&options), error, sizeof error);
     if (!settings)
         return fail(error);
     if (options.print_config)

@@ -59,8 +59,7 @@ open_desk(enum conn_kind kind)
     d->control = (struct control){.base = d->lab->base,
                                   .engine = d->lab->engine,
                                   .cache = d->lab->cache,
-                                  .stats = &d->lab->stats,
-                                  .settings = &d->lab->settings};
+                                  .stats = &d->lab->stats};
     d->service = (struct conn_service){.base = d->lab->base,
                                        .engine = d->lab->engine,
                                        .control = &d->control,

@@ -108,6 +108,23 @@ test_command_lines(void **state)
     }
 }
 
+/* In the background "/" is the folder, and a reload must find the file. */
+static void
+test_file_named_from_here(void **state)
+{
+    static const char *const background[] = {"-c", "here.conf", NULL};
+    static const char *const foreground[] = {"-f", "-c", "here.conf", NULL};
+    struct daemon_options options;
+    int exit_code;
+
+    (void)state;
+    assert_int_equal(chdir("/tmp"), 0);
+    assert_true(parse(background, &options, &exit_code));
+    assert_string_equal(options.config, "/tmp/here.conf");
+    assert_true(parse(foreground, &options, &exit_code));
+    assert_string_equal(options.config, "here.conf");
+}
+
 /* What `args` write to stdout (fd 1) or stderr (fd 2). */
 static void
 capture(const char *const *args, int fd, char *text, size_t size)
@@ -413,6 +430,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_command_lines),
+        cmocka_unit_test(test_file_named_from_here),
         cmocka_unit_test(test_what_is_printed),
         cmocka_unit_test(test_find_user),
         cmocka_unit_test(test_drop_privileges),
