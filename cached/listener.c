@@ -123,6 +123,20 @@ take_systemd_sockets(struct listeners *all, const struct settings *s, bool *cont
     return any;
 }
 
+/* The daemon's own user may command, too, so the file must let it. An unknown user is told of when
+ * privileges are dropped. */
+static bool
+give_to_user(const struct listening *l, const char *user, char *why, size_t size)
+{
+    unsigned uid, gid;
+
+    if (l->path == NULL || user == NULL || geteuid() != 0 || !daemon_find_user(user, &uid, &gid) ||
+        lchown(l->path, uid, (gid_t)-1) == 0)
+        return true;
+    snprintf(why, size, "%s: cannot be given to user %s: %s", l->path, user, strerror(errno));
+    return false;
+}
+
 static bool
 open_all(struct listeners *all, const struct settings *s, char *why, size_t size)
 {
@@ -143,7 +157,7 @@ open_all(struct listeners *all, const struct settings *s, char *why, size_t size
     if (!open_socket(all, s->control, CONTROL_MODE, why, size))
         return false;
     all->sockets[all->socket_count - 1].control = true;
-    return true;
+    return give_to_user(&all->sockets[all->socket_count - 1], s->user, why, size);
 }
 
 struct listeners *
