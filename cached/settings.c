@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "cached/address.h"
 #include "common/log.h"
 #include "common/sockspec.h"
 
@@ -23,6 +24,31 @@ check_socket(const char *value)
     struct sockspec spec;
 
     return sockspec_parse(value, &spec, why, sizeof why) ? NULL : why;
+}
+
+static const char *
+check_dns_server(const char *value)
+{
+    struct sockspec spec;
+    const char *why = check_socket(value);
+
+    if (why == NULL && sockspec_parse(value, &spec, NULL, 0) && sockspec_is_unix(&spec))
+        return "a DNS server is inet:PORT@ADDRESS or inet6:PORT@ADDRESS";
+    return why;
+}
+
+static const char *
+check_network(const char *value)
+{
+    char *copy = alloc_string(value);
+    size_t bad;
+    struct address_list *list = address_list_new(&copy, 1, &bad);
+
+    free(copy);
+    if (list == NULL)
+        return "no address and no network";
+    address_list_free(list);
+    return NULL;
 }
 
 #define AT(field) offsetof(struct settings, field)
@@ -54,7 +80,7 @@ static const struct conf_option table[] = {
     {NULL, "probe", CONF_BOOL, AT(probe), "off", 0, 0, NULL, true, NULL},
     {NULL, "probe-port", CONF_NUMBER, AT(probe_port), "25", 1, 65535, NULL, true, NULL},
     {"http", "listen", CONF_STRING, AT(http.listen), NULL, 0, 0, NULL, false, check_socket},
-    {"dns", "servers", CONF_LIST, AT(dns.servers), NULL, 0, 0, NULL, true, check_socket},
+    {"dns", "servers", CONF_LIST, AT(dns.servers), NULL, 0, 0, NULL, true, check_dns_server},
     {"dns", "timeout", CONF_DURATION, AT(dns.timeout_ms), "2s", 10, 60 * SECOND, NULL, true, NULL},
     {"dns", "trust-ad", CONF_BOOL, AT(dns.trust_ad), "false", 0, 0, NULL, true, NULL},
     {"fetch", "ca-file", CONF_STRING, AT(fetch.ca_file), "/etc/ssl/certs/ca-certificates.crt", 0, 0,
@@ -63,7 +89,8 @@ static const struct conf_option table[] = {
     {"fetch", "timeout", CONF_DURATION, AT(fetch.timeout_ms), "20s", 100, 10 * MINUTE, NULL, true,
      NULL},
     {"fetch", "max-running", CONF_NUMBER, AT(fetch.max_running), "256", 1, 10000, NULL, true, NULL},
-    {"fetch", "allow-address", CONF_LIST, AT(fetch.allow_address), NULL, 0, 0, NULL, true, NULL},
+    {"fetch", "allow-address", CONF_LIST, AT(fetch.allow_address), NULL, 0, 0, NULL, true,
+     check_network},
     {"fetch", "user-agent", CONF_STRING, AT(fetch.user_agent), "sts-milter/" PACKAGE_VERSION, 0, 0,
      NULL, true, NULL},
     {"fetch", "proxy", CONF_STRING, AT(fetch.proxy), NULL, 0, 0, NULL, true, NULL},

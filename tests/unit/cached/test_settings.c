@@ -172,6 +172,9 @@ static const struct {
     {"dns { servers = { \"127.0.0.1\" } }\n", ":1: "},
     {"dns { trust-ad = maybe }\n", ":1: "},
     {"fetch { port = 0 }\n", ":1: "},
+    {"fetch {\nallow-address = { \"127.0.0.0/8\", \"here\" } }\n", ":2: "},
+    {"fetch { allow-address = { \"127.0.0.0/33\" } }\n", ":1: "},
+    {"dns { servers = { \"unix:/dns\" } }\n", ":1: "},
     {"redis { server = \"6379\" }\n", ":1: "},
     {"redis { prefix = \"sts:\"\n", ":"},
 };
