@@ -36,7 +36,9 @@ fetch_tls_new(const char *ca_file, char *why, size_t size)
     ERR_clear_error();
     if (X509_STORE_load_file(tls->store, ca_file) == 1 && has_certificate(tls->store))
         return tls;
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    unsigned long first = ERR_peek_error();
+    const char *reason = ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first))
+                                                 : ERR_reason_error_string(ERR_peek_last_error());
     snprintf(why, size, "cannot read certificates from %s: %s", ca_file,
              reason ? reason : "there is none");
     ERR_clear_error();
