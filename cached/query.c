@@ -124,7 +124,7 @@ record_missing(struct resolution *r, enum sts_error error, uint32_t ttl_s, const
     bool unknown = sts_error_is_dns(error);
 
     remember_trouble(r, error, detail, 0);
-    if (verdict_policy_in_force(e, now) || (unknown && verdict_failure_stands(e, now)))
+    if (verdict_policy_in_force(e, now))
         cache_set_checked(cache, e, unknown ? LOOKUP_RETRY_S : ttl_s);
     else if (unknown)
         cache_set_unknown(cache, e, error);

@@ -34,7 +34,9 @@ one_resolution_serves_many_askers(void **state)
     assert_int_equal(lab->source.txt_started, 1);
     assert_int_equal(lab->source.fetch_started, 1);
     assert_int_equal(lab->stats.questions, MANY);
-    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_ask(lab, &askers[0]);
+    lab_assert_told(&askers[0], VERDICT_SECURE, STS_OK);
+    assert_int_equal(askers[0].source, SOURCE_MEMORY);
     assert_int_equal(lab->source.running, 0);
 }
 
@@ -206,6 +208,18 @@ who_joins_late_is_answered_at_once(void **state)
 }
 
 static void
+nobody_waits_longer_than_the_deadline(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    lab->settings.answer_deadline_ms = LAB_SOON_MS;
+    lab_put(lab, (struct question){.wait_ms = 3600 * 1000}, &asker);
+    lab_wait(lab, &asker);
+    lab_assert_told(&asker, VERDICT_UNKNOWN, STS_DEADLINE);
+}
+
+static void
 time_since_arrival_counts(void **state)
 {
     struct lab *lab = *state;
@@ -347,6 +361,23 @@ three_fetches_in_five_minutes_whatever_the_ids(void **state)
     lab_assert_now(lab, VERDICT_NONE, STS_CONNECT_REFUSED);
     lab_txt(lab, "id6");
     assert_int_equal(lab_running(lab), FAKE_FETCH);
+}
+
+/* A policy that lives a minute only: the limit holds, and what it hides is unknown. */
+static void
+the_limit_leaves_a_domain_unknown(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    for (int i = 0; i < 3; i++) {
+        lab_hold(lab, "id1", "enforce", 0);
+        lab_pass(lab, MIN_S);
+    }
+    lab_ask(lab, &asker);
+    lab_txt(lab, "id1");
+    lab_assert_told(&asker, VERDICT_UNKNOWN, STS_OVERLOAD);
+    assert_int_equal(lab->source.fetch_started, 3);
 }
 
 static void
@@ -595,12 +626,14 @@ main(void)
         cmocka_unit_test(the_deadline_says_what_is_known),
         TEST(no_wait_still_starts_the_work),
         TEST(who_joins_late_is_answered_at_once),
+        TEST(nobody_waits_longer_than_the_deadline),
         TEST(time_since_arrival_counts),
         cmocka_unit_test(absence_is_remembered_for_its_ttl),
         TEST(unknown_is_not_none_and_doubles),
         TEST(a_failed_fetch_is_remembered),
         TEST(a_new_id_is_fetched_in_spite_of_the_back_off),
         TEST(three_fetches_in_five_minutes_whatever_the_ids),
+        TEST(the_limit_leaves_a_domain_unknown),
         TEST(a_failure_makes_no_storm_of_look_ups),
         TEST(a_failure_is_forgotten_after_a_day),
         TEST(a_policy_is_rechecked_after_the_ttl_in_the_background),

@@ -140,6 +140,45 @@ a_refetch_discards_what_is_under_way(void **state)
 }
 
 static void
+a_refetch_after_the_fetch_fetches_again(void **state)
+{
+    struct lab *lab = *state;
+    struct order order;
+    struct asker asker;
+
+    lab_ask_mx(lab, &asker);
+    lab_txt(lab, "id1");
+    lab_fetch(lab, "enforce", WEEK_S);
+    assert_int_equal(lab_running(lab), FAKE_MX);
+    refetch(lab, &order);
+    lab_txt(lab, "id1");
+    lab_fetch_fails(lab, STS_TIMEOUT);
+    lab_mx(lab, STS_OK, "mx." LAB_DOMAIN);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_OK);
+    assert_ended(&order, REFETCH_KEPT, STS_TIMEOUT);
+}
+
+/* The look at TXT before a refusal, in the same resolution, orders no second fetch. */
+static void
+a_forced_fetch_comes_once(void **state)
+{
+    struct lab *lab = *state;
+    struct order order;
+    struct asker asker;
+
+    lab_ask_mx(lab, &asker);
+    refetch(lab, &order);
+    lab_txt(lab, "id1");
+    lab_pass(lab, 11);
+    lab_fetch(lab, "enforce", WEEK_S);
+    lab_mx(lab, STS_OK, "mx.elsewhere.test");
+    lab_txt(lab, "id1");
+    lab_assert_told(&asker, VERDICT_REFUSE, STS_MX_NOT_LISTED);
+    assert_ended(&order, REFETCH_RENEWED, STS_OK);
+    assert_int_equal(lab->source.fetch_started, 1);
+}
+
+static void
 an_mx_failure_is_not_why_a_refetch_failed(void **state)
 {
     struct lab *lab = *state;
@@ -264,6 +303,8 @@ main(void)
         cmocka_unit_test(a_refetch_tells_what_came_of_it),
         TEST(a_refetch_forgets_back_off_and_limit),
         TEST(a_refetch_discards_what_is_under_way),
+        TEST(a_refetch_after_the_fetch_fetches_again),
+        TEST(a_forced_fetch_comes_once),
         TEST(an_mx_failure_is_not_why_a_refetch_failed),
         TEST(an_order_may_be_given_from_the_callback),
         TEST(what_is_forgotten_does_not_come_back),
