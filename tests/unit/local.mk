@@ -11,6 +11,7 @@ UNIT_TESTS = \
 	tests/unit/milter/test_session \
 	tests/unit/milter/test_settings \
 	tests/unit/cached/test_conn_engine \
+	tests/unit/cached/test_refresh \
 	tests/unit/cached/test_settings \
 	tests/unit/cached/test_query_orders \
 	tests/unit/cached/test_query \
@@ -169,6 +170,10 @@ tests_unit_cached_test_query_orders_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_conn_engine_SOURCES = tests/unit/cached/test_conn_engine.c $(QUERY_LAB)
 tests_unit_cached_test_conn_engine_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_conn_engine_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_refresh_SOURCES = tests/unit/cached/test_refresh.c \
+	tests/fake/fake_source.c tests/fake/fake_source.h $(STORE_SAMPLES)
+tests_unit_cached_test_refresh_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_refresh_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_settings_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_settings_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_replies_CPPFLAGS = $(UNIT_CPPFLAGS)
