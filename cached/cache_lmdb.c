@@ -117,19 +117,25 @@ note_read_failure(struct store *s, enum store_db_status status)
     log_error("the store %s cannot be read; restart to have it mended", s->file);
 }
 
+/* True when a change of the domain is queued; `*found`: it leaves a record. */
+static bool
+find_queued(struct store *s, const char *domain, struct buf *bytes, struct record *record,
+            bool *found)
+{
+    enum store_queued queued = store_writer_find(s->writer, domain, bytes);
+
+    *found = queued == STORE_QUEUED_PUT && record_decode(buf_string(bytes), bytes->len, record);
+    return queued != STORE_QUEUED_NOTHING;
+}
+
 bool
 store_get(struct store *s, const char *domain, struct buf *bytes, struct record *record)
 {
     enum store_db_status status;
+    bool found;
 
-    switch (store_writer_find(s->writer, domain, bytes)) {
-    case STORE_QUEUED_PUT:
-        return record_decode(buf_string(bytes), bytes->len, record);
-    case STORE_QUEUED_DELETE:
-        return false;
-    case STORE_QUEUED_NOTHING:
-        break;
-    }
+    if (find_queued(s, domain, bytes, record, &found))
+        return found;
     status = store_db_get(s->db, domain, bytes);
     if (status == STORE_DB_OK)
         return decode(s, domain, bytes, record);
@@ -194,6 +200,15 @@ store_due(struct store *s, int64_t now_s, size_t max, void (*each)(const char *d
     return count;
 }
 
+/* What is queued for the domain is newer than what was read from the file. */
+static bool
+decode_newest(struct store *s, const char *domain, struct buf *bytes, struct record *record)
+{
+    bool found;
+
+    return find_queued(s, domain, bytes, record, &found) ? found : decode(s, domain, bytes, record);
+}
+
 void
 store_walk(struct store *s, const char *after, bool (*each)(const struct record *, void *arg),
            void *arg)
@@ -203,12 +218,11 @@ store_walk(struct store *s, const char *after, bool (*each)(const struct record 
     struct record record;
     struct buf bytes;
 
-    store_flush(s);
     if (after != NULL)
         snprintf(domain, sizeof domain, "%s", after);
     buf_init(&bytes, RECORD_MAX);
     while ((status = store_db_next(s->db, domain, &bytes)) == STORE_DB_OK) {
-        if (decode(s, domain, &bytes, &record) && !each(&record, arg))
+        if (decode_newest(s, domain, &bytes, &record) && !each(&record, arg))
             break;
     }
     if (status != STORE_DB_OK)

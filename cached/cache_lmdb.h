@@ -41,9 +41,10 @@ void store_flush(struct store *);
  * Returns how many. `each` may call store functions. */
 size_t store_due(struct store *, int64_t now_s, size_t max,
                  void (*each)(const char *domain, void *arg), void *arg);
-/* Calls `each` for every sound record (decoded, borrowed), in order of domain, beginning after the
- * domain `after` (NULL: at the start), until it returns false. Waits for the writer first. `each`
- * may call store functions. */
+/* Calls `each` for every sound record in the file (decoded, borrowed), in order of domain,
+ * beginning after the domain `after` (NULL: at the start), until it returns false. Never waits for
+ * the disk: a queued change of a domain in the file counts, a domain that is only queued is passed
+ * over. `each` may call store functions. */
 void store_walk(struct store *, const char *after, bool (*each)(const struct record *, void *arg),
                 void *arg);
 

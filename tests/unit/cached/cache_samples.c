@@ -107,6 +107,7 @@ stored(struct store *store)
 {
     struct record record = {0};
 
+    store_flush(store);
     store_walk(store, NULL, note_record, &record);
     return record;
 }

@@ -128,11 +128,15 @@ test_walks_in_order(void **state)
     (void)state;
     for (int n = 299; n >= 0; n--)
         put(store, n, 1);
+    store_flush(store);
     store_walk(store, NULL, on_record, &all);
     assert_int_equal(all.count, 300);
     store_walk(store, "d000050.example", on_record, &part);
     assert_int_equal(part.count, 20);
     store_walk(store, "d000299.example", on_record, &end);
+    assert_int_equal(end.count, 0);
+    store_delete(store, "d000299.example");
+    store_walk(store, "d000298.example", on_record, &end); /* whether written down yet or not */
     assert_int_equal(end.count, 0);
     store_close(store);
 }
