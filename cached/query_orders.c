@@ -38,8 +38,7 @@ query_keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
     } else if (now < e->outcome_until_ms) {
         look = false;
     } else if (verdict_failure_stands(e, now)) {
-        look = now >= e->recheck_ms || (now - e->fetches->tried_ms[0] >= FETCH_BACKOFF_MS &&
-                                        now - e->checked_ms >= VERDICT_RECHECK_MS);
+        look = now >= e->recheck_ms || now - e->fetches->tried_ms[0] >= FETCH_BACKOFF_MS;
     } else {
         look = e->outcome_unknown;
     }

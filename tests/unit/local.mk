@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_refresh \
 	tests/unit/cached/test_settings \
 	tests/unit/cached/test_query_orders \
+	tests/unit/cached/test_query_policy \
 	tests/unit/cached/test_query \
 	tests/unit/cached/test_command \
 	tests/unit/cached/test_replies \
@@ -164,6 +165,9 @@ QUERY_LAB = tests/fake/query_lab.c tests/fake/query_lab.h tests/fake/fake_source
 tests_unit_cached_test_query_SOURCES = tests/unit/cached/test_query.c $(QUERY_LAB)
 tests_unit_cached_test_query_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_query_policy_SOURCES = tests/unit/cached/test_query_policy.c $(QUERY_LAB)
+tests_unit_cached_test_query_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_query_policy_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_orders_SOURCES = tests/unit/cached/test_query_orders.c $(QUERY_LAB)
 tests_unit_cached_test_query_orders_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_orders_LDADD = $(UNIT_LIBS_CACHED)

@@ -1,0 +1,201 @@
+/* A policy in force: what ends it, what does not, and what comes before it refuses a host. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "tests/fake/query_lab.h"
+
+enum { WEEK_S = 7 * 86400 };
+
+/* --- a policy in force ----------------------------------------------------------- */
+
+static void
+a_policy_is_rechecked_after_the_ttl_in_the_background(void **state)
+{
+    struct lab *lab = *state;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_pass(lab, LAB_TTL_S - 1);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    assert_int_equal(lab_running(lab), FAKE_NOTHING);
+    lab_pass(lab, 1);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    assert_int_equal(lab_running(lab), FAKE_TXT);
+    lab_txt(lab, "id1");
+    assert_int_equal(lab_running(lab), FAKE_NOTHING);
+    lab_pass(lab, LAB_TTL_S);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_txt(lab, "id2");
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_fetch(lab, "testing", WEEK_S);
+    lab_assert_now(lab, VERDICT_TESTING, STS_OK);
+    assert_int_equal(lab->stats.weakened, 1);
+}
+
+enum trouble { TXT_GONE, TXT_SEVERAL, TXT_SERVFAIL, FETCH_FAILS, BODY_BAD };
+
+static void
+meet(struct lab *lab, enum trouble trouble)
+{
+    static const struct span two[] = {{"v=STSv1; id=a;", 14}, {"v=STSv1; id=b;", 14}};
+    static const struct txt_result several = {.ttl_s = 60, .records = two, .count = 2};
+
+    switch (trouble) {
+    case TXT_GONE:
+        lab_txt_fails(lab, STS_NO_RECORD, 60);
+        break;
+    case TXT_SEVERAL:
+        fake_source_end_txt(&lab->source, LAB_DOMAIN, &several);
+        break;
+    case TXT_SERVFAIL:
+        lab_txt_fails(lab, STS_DNS_SERVFAIL, 0);
+        break;
+    case FETCH_FAILS:
+        lab_txt(lab, "id2");
+        lab_fetch_fails(lab, STS_TLS_EXPIRED);
+        break;
+    case BODY_BAD:
+        lab_txt(lab, "id2");
+        lab_fetch_body(lab, "version: STSv1\nmode: none\nmax_age: soon\n");
+        break;
+    }
+}
+
+/* RFC 8461 s3.1, s3.3: nothing but a new valid policy ends one before its term. */
+static void
+no_trouble_ends_a_policy_before_its_term(void **state)
+{
+    (void)state;
+    for (int trouble = TXT_GONE; trouble <= BODY_BAD; trouble++) {
+        struct lab *lab = lab_new();
+        struct asker asker;
+
+        print_message("trouble %d\n", trouble);
+        lab_hold(lab, "id1", "enforce", 3600);
+        lab_pass(lab, 3600 - 30);
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        meet(lab, trouble);
+        if (lab_running(lab) == FAKE_FETCH) /* the refresh was due, too */
+            lab_fetch_fails(lab, STS_TLS_EXPIRED);
+        lab_pass(lab, 29);
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        lab_pass(lab, 1);
+        lab_ask(lab, &asker);
+        if (!asker.at_once) {
+            lab_txt_fails(lab, STS_NO_RECORD, 60);
+            lab_assert_told(&asker, VERDICT_NONE, STS_NO_RECORD);
+        }
+        lab_assert_told(&asker, VERDICT_NONE, asker.reason);
+        assert_false(asker.has_policy);
+        lab_free(lab);
+    }
+}
+
+static void
+a_day_old_policy_is_fetched_whatever_its_id(void **state)
+{
+    struct lab *lab = *state;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_pass(lab, 86400);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_txt(lab, "id1");
+    assert_int_equal(lab_running(lab), FAKE_FETCH);
+    lab_fetch_fails(lab, STS_TIMEOUT);
+    assert_int_equal(lab->stats.refreshes_failed, 1);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    assert_int_equal(lab_running(lab), FAKE_NOTHING);
+}
+
+/* --- refusals ---------------------------------------------------------------------- */
+
+static void
+hold_unlisted(struct lab *lab)
+{
+    struct asker asker;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_pass(lab, 11);
+    lab_ask_mx(lab, &asker);
+    lab_mx(lab, STS_OK, "mx.elsewhere.test");
+    assert_int_equal(asker.answers, 0);
+    assert_int_equal(lab_running(lab), FAKE_TXT);
+    query_cancel(asker.token);
+}
+
+static void
+a_refusal_waits_for_a_fresh_record(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+    size_t looked;
+
+    hold_unlisted(lab);
+    lab_ask_mx(lab, &asker);
+    lab_txt(lab, "id1");
+    lab_assert_told(&asker, VERDICT_REFUSE, STS_MX_NOT_LISTED);
+    looked = lab->source.txt_started;
+    lab_pass(lab, 9);
+    lab_ask_mx(lab, &asker); /* at most once in 10 s */
+    assert_true(asker.at_once);
+    lab_assert_told(&asker, VERDICT_REFUSE, STS_MX_NOT_LISTED);
+    assert_int_equal(lab->source.txt_started, looked);
+    lab_pass(lab, 1);
+    lab_ask_mx(lab, &asker);
+    assert_false(asker.at_once);
+    assert_int_equal(lab->source.txt_started, looked + 1);
+    query_cancel(asker.token);
+}
+
+static void
+a_changed_id_rescues_from_refusal(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker, joins;
+
+    hold_unlisted(lab);
+    lab_ask_mx(lab, &asker);
+    lab_txt(lab, "id2");
+    assert_int_equal(asker.answers, 0); /* not before the new policy was seen */
+    lab_ask_mx(lab, &joins);
+    assert_int_equal(joins.answers, 0);
+    lab_fetch_body(lab, "version: STSv1\nmode: enforce\nmx: mx.elsewhere.test\nmax_age: 86400\n");
+    lab_assert_told(&asker, VERDICT_SECURE, STS_OK);
+    lab_assert_told(&joins, VERDICT_SECURE, STS_OK);
+    assert_string_equal(asker.hosts, "mx.elsewhere.test");
+}
+
+static void
+a_failed_rescue_refuses(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    hold_unlisted(lab);
+    lab_ask_mx(lab, &asker);
+    lab_txt(lab, "id2");
+    lab_fetch_fails(lab, STS_TIMEOUT);
+    lab_assert_told(&asker, VERDICT_REFUSE, STS_MX_NOT_LISTED);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, lab_set_up, lab_tear_down)
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST(a_policy_is_rechecked_after_the_ttl_in_the_background),
+        cmocka_unit_test(no_trouble_ends_a_policy_before_its_term),
+        TEST(a_day_old_policy_is_fetched_whatever_its_id),
+        TEST(a_refusal_waits_for_a_fresh_record),
+        TEST(a_changed_id_rescues_from_refusal),
+        TEST(a_failed_rescue_refuses),
+    };
+
+    log_open("test_query_policy", true, LOG_LEVEL_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
