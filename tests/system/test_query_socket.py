@@ -95,7 +95,8 @@ def test_half_close(internet, asker):
 
 @pytest.mark.parametrize("junk", [
     b"10001:" + b"x" * 10001 + b",", b"007:verdict,", b"00:,", b"+5:sts a,", b" 5:sts a,", b"5 :sts a,", b"-1:,", b":,",
-    b"x", b"GET / HTTP/1.1\r\n\r\n", b"5:sts a;", b"99999999999999999999:", b"4294967301:sts a,", b"5\n:sts a,", b"0x5:sts a,",
+    b"x", b"GET / HTTP/1.1\r\n\r\n", b"5:sts a;", b"99999999999999999999:", b"4294967301:sts a,", b"5\n:sts a,",
+    b"0x5:sts a,",
     b"\x16\x03\x01\x02\x00"], ids=lambda junk: repr(junk[:12]))
 def test_bad_frame_closes_its_connection_only(internet, asker, junk):
     """And it answers nothing to it."""
@@ -112,7 +113,8 @@ def test_largest_frame(asker):
     assert asker.ask("sts 192.0.2.1") == "NOTFOUND "
 
 
-@pytest.mark.parametrize("request_text", ["", " ", "flush x", "stats", "list", "refresh a.test", "show a.test", "sts", "STS\0 a",
+@pytest.mark.parametrize("request_text", ["", " ", "flush x", "stats", "list", "refresh a.test", "show a.test", "sts",
+                                          "STS\0 a",
                                           "verdict", "x" * 200])
 def test_words_that_are_no_question(asker, request_text):
     """Nothing that changes state is reachable here; no answer is PERM or a bare OK."""
@@ -244,7 +246,8 @@ def test_control_socket_is_not_for_all(own):
     """Another uid cannot connect, and if the modes were opened by mistake it is refused by its credentials."""
     def ask_as_nobody(path, payload):
         command = [sys.executable, "-c", AS_NOBODY, path, frame(payload).decode()]
-        return subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False)
+        return subprocess.run(command, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True,
+                              check=False)
 
     domain, control = known_domain(own)[0], own.daemon.control_socket
     assert SECURE.format(domain) in ask_as_nobody(own.daemon.query_socket, f"sts {domain}").stdout

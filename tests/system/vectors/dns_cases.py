@@ -51,7 +51,8 @@ def crowd(size):
 
 def mx_set(*records, **options):
     def prepare(internet, domain, _host):
-        internet.dns.put(domain, "MX", *(mx(preference, name.replace("DOMAIN", domain)) for preference, name in records),
+        internet.dns.put(domain, "MX", *(mx(preference, name.replace("DOMAIN", domain)) for preference,
+                                         name in records),
                          **options)
     return prepare
 
@@ -88,19 +89,23 @@ def moved_policy_host(internet, domain, _host):
 BOTH = policy(mx_hosts=("mx.DOMAIN", "*.w.DOMAIN"))
 SEVERAL = ((30, "other.test"), (20, "mx.DOMAIN"), (10, "b.w.DOMAIN"), (10, "a.b.w.DOMAIN"), (20, "w.DOMAIN"))
 TXT_FAULTS = [("silent", "dns-timeout"), ("wrong-id", "dns-timeout"), ("wrong-question", "dns-timeout"),
-              ("not-a-reply", "dns-timeout"), ("garbage", "dns-bad-reply|unknown dns-timeout"), ("short", "dns-bad-reply"),
+              ("not-a-reply", "dns-timeout"), ("garbage", "dns-bad-reply|unknown dns-timeout"), ("short",
+                  "dns-bad-reply"),
               ("count-lie", "dns-bad-reply"), ("truncated-tcp", "dns-bad-reply"),
               ("tcp-refused", "dns-bad-reply|unknown dns-timeout")]
 RCODES = [(SERVFAIL, "SERVFAIL"), (REFUSED, "REFUSED"), (FORMERR, "FORMERR"), (NOTIMP, "NOTIMP")]
 
 DNS_CASES = [
     case("no domain at all", "none no-record", lambda internet, domain, _host: [
-        internet.dns.remove(*key) for key in (("_mta-sts." + domain, "TXT"), (domain, "MX"), ("mta-sts." + domain, "A"))]),
+        internet.dns.remove(*key) for key in (("_mta-sts." + domain, "TXT"), (domain, "MX"), ("mta-sts." + domain,
+            "A"))]),
     case("TXT: NXDOMAIN", "none no-record", without("_mta-sts.", "TXT")),
     case("TXT: NODATA", "none no-record", answers("_mta-sts.", "TXT", rdata=[])),
-    *(case(f"TXT: {name}", "unknown dns-servfail|unknown dns-bad-reply", answers("_mta-sts.", "TXT", rcode=rcode, rdata=[]))
+    *(case(f"TXT: {name}", "unknown dns-servfail|unknown dns-bad-reply", answers("_mta-sts.", "TXT", rcode=rcode,
+        rdata=[]))
       for rcode, name in RCODES),
-    *(case(f"TXT: {fault}", f"unknown {reason}", answers("_mta-sts.", "TXT", fault=fault)) for fault, reason in TXT_FAULTS),
+    *(case(f"TXT: {fault}", f"unknown {reason}", answers("_mta-sts.", "TXT", fault=fault)) for fault,
+      reason in TXT_FAULTS),
     case("TXT: forged id before the true reply", "secure ok", answers("_mta-sts.", "TXT", fault="wrong-id-first")),
     case("TXT: records of another name count for nothing", "none no-record|unknown dns-bad-reply",
          answers("_mta-sts.", "TXT", fault="foreign")),
@@ -115,7 +120,8 @@ DNS_CASES = [
     case("TXT: 60 KiB is unknown, not none", "unknown dns-bad-reply", crowd(60000)),
     case("TXT: 60,000 empty strings", "unknown dns-bad-reply", answers("_mta-sts.", "TXT", rdata=[bytes(60000)])),
     case("TXT: record without a string", "unknown dns-bad-reply", answers("_mta-sts.", "TXT", rdata=[b""])),
-    case("TXT: string past its record", "unknown dns-bad-reply", answers("_mta-sts.", "TXT", rdata=[b"\x20v=STSv1; id=1"])),
+    case("TXT: string past its record", "unknown dns-bad-reply", answers("_mta-sts.", "TXT",
+        rdata=[b"\x20v=STSv1; id=1"])),
     case("TXT: TTL 0", "secure ok", answers("_mta-sts.", "TXT", ttl=0)),
     case("TXT: TTL 2^31", "secure ok", answers("_mta-sts.", "TXT", ttl=1 << 31)),
     case("TXT: record at the domain only", "none no-record", lambda internet, domain, _host: [
@@ -146,7 +152,8 @@ DNS_CASES = [
     case("MX: none is listed", "refuse mx-not-listed", mx_set((10, "evil.test"), (20, "mx.DOMAIN.evil.test")),
          fields={"mode": "enforce", "hosts": "-", "mx": "mx.DOMAIN"}),
     case("MX: suffix of a listed name", "refuse mx-not-listed", mx_set((10, "xmx.DOMAIN"))),
-    case("MX: deeper than the wildcard", "refuse mx-not-listed", mx_set((10, "a.b.w.DOMAIN"), (20, "w.DOMAIN")), body=BOTH),
+    case("MX: deeper than the wildcard", "refuse mx-not-listed", mx_set((10, "a.b.w.DOMAIN"), (20, "w.DOMAIN")),
+         body=BOTH),
     case("MX: null", "refuse null-mx", mx_set((0, ""))),
     case("MX: null beside others means nothing", "secure ok", mx_set((0, ""), (10, "mx.DOMAIN"))),
     case("MX: no record, no address", "secure no-host", without("", "MX")),
@@ -155,7 +162,8 @@ DNS_CASES = [
     case("MX: SERVFAIL", "secure dns-servfail", mx_set(rcode=SERVFAIL)),
     case("MX: silent", "secure dns-timeout", answers("", "MX", fault="silent")),
     case("MX: garbage", "secure dns-bad-reply|secure dns-timeout", answers("", "MX", fault="garbage")),
-    case("MX: implicit, listed", "secure ok", implicit_mx(), body=policy(mx_hosts=("DOMAIN",)), fields={"hosts": "DOMAIN"}),
+    case("MX: implicit, listed", "secure ok", implicit_mx(), body=policy(mx_hosts=("DOMAIN",)),
+         fields={"hosts": "DOMAIN"}),
     case("MX: implicit by AAAA", "secure ok", implicit_mx("AAAA", "::1"), body=policy(mx_hosts=("DOMAIN",)),
          fields={"hosts": "DOMAIN"}),
     case("MX: implicit, not listed", "refuse mx-not-listed", implicit_mx()),

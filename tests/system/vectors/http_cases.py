@@ -62,14 +62,16 @@ def asked_as_the_rfc_says(_internet, domain, host):
     return next((f"sent {line}" for line in lines if line.lower().startswith(forbidden)), None)
 
 
-STATUSES = ["201 Created", "202 Accepted", "203 Non-Authoritative", "204 No Content", "205 Reset", "206 Partial Content",
+STATUSES = ["201 Created", "202 Accepted", "203 Non-Authoritative", "204 No Content", "205 Reset",
+            "206 Partial Content",
             "226 IM Used", "400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found", "410 Gone",
             "429 Too Many Requests", "451 Unavailable", "500 Error", "502 Bad Gateway", "503 Unavailable", "599 Odd",
             "600 Odd", "999 Odd"]
 REDIRECTS = ["300 Choices", "301 Moved", "302 Found", "303 Other", "304 Not Modified", "307 Temporary", "308 Permanent"]
 GOOD_TYPES = ["text/plain", "TEXT/Plain", "text/plain; charset=utf-8", "text/plain;charset=us-ascii",
               'text/plain; charset="utf-16"; x=y', "text/plain ; format=flowed", "text/plain;", " text/plain "]
-BAD_TYPES = ["text/html", "text/html; charset=utf-8", "application/octet-stream", "text/plainx", "text", "plain", "text/*",
+BAD_TYPES = ["text/html", "text/html; charset=utf-8", "application/octet-stream", "text/plainx", "text", "plain",
+             "text/*",
              "*/*", "text/plain, text/html", "text/ plain", "", "application/text/plain", "text/x-plain"]
 MODERN = ssl.TLSVersion
 
@@ -85,7 +87,8 @@ HTTP_CASES = [
     case("two types", "none http-type", http={"headers": ("Content-Type: text/html",)}),
     case("gzip that nobody asked for", "none http-type", http={"headers": ("Content-Encoding: gzip",)}),
     case("cache headers change nothing", "secure ok", fields={"max_age": "86400"},
-         http={"headers": ("Cache-Control: no-store, max-age=0", "Age: 9999999", "Expires: Thu, 01 Jan 1970 00:00:00 GMT")}),
+         http={"headers": ("Cache-Control: no-store, max-age=0", "Age: 9999999",
+                           "Expires: Thu, 01 Jan 1970 00:00:00 GMT")}),
     case("chunked", "secure ok", http={"framing": "chunked"}),
     case("body until a clean close", "secure ok", http={"framing": "none"}),
     raw("body until a cut", "none truncated", lambda body: http(body, framing="none"), end="cut"),
@@ -105,7 +108,8 @@ HTTP_CASES = [
     raw("HTTP/1.0", "secure ok", with_head("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n")),
     raw("header in lower case, folded case of value", "secure ok", with_head(
         "HTTP/1.1 200 ok\r\ncontent-type: Text/PLAIN\r\ncontent-length: SIZE\r\n\r\n")),
-    raw("no reason phrase", "secure ok", with_head("HTTP/1.1 200\r\nContent-Type: text/plain\r\nContent-Length: SIZE\r\n\r\n")),
+    raw("no reason phrase", "secure ok", with_head(
+        "HTTP/1.1 200\r\nContent-Type: text/plain\r\nContent-Length: SIZE\r\n\r\n")),
     raw("status of four digits", "none http-status", with_head(
         "HTTP/1.1 2000 OK\r\nContent-Type: text/plain\r\nContent-Length: SIZE\r\n\r\n")),
     raw("status of two digits", "none http-status", with_head(

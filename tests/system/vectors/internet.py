@@ -56,7 +56,8 @@ class Certificates(CertificateAuthority):
         pathlib.Path(f"{base}.db").touch()
         openssl("req", "-new", "-key", self.leaf_key, "-subj", "/CN=later", "-out", base.with_suffix(".csr"))
         openssl("ca", "-batch", "-config", config, "-cert", self.file, "-keyfile", self.key, "-notext", "-startdate",
-                "20900101000000Z", "-enddate", "20910101000000Z", "-in", base.with_suffix(".csr"), "-out", f"{base}.crt")
+                "20900101000000Z", "-enddate", "20910101000000Z", "-in", base.with_suffix(".csr"), "-out",
+                f"{base}.crt")
         out = base.with_suffix(".pem")
         out.write_text(pathlib.Path(f"{base}.crt").read_text() + self.leaf_key.read_text())
         return out
