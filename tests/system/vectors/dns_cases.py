@@ -51,8 +51,8 @@ def crowd(size):
 
 def mx_set(*records, **options):
     def prepare(internet, domain, _host):
-        internet.dns.put(domain, "MX", *(mx(preference, name.replace("DOMAIN", domain)) for preference,
-                                         name in records),
+        internet.dns.put(domain, "MX",
+                         *(mx(preference, name.replace("DOMAIN", domain)) for preference, name in records),
                          **options)
     return prepare
 
@@ -89,23 +89,23 @@ def moved_policy_host(internet, domain, _host):
 BOTH = policy(mx_hosts=("mx.DOMAIN", "*.w.DOMAIN"))
 SEVERAL = ((30, "other.test"), (20, "mx.DOMAIN"), (10, "b.w.DOMAIN"), (10, "a.b.w.DOMAIN"), (20, "w.DOMAIN"))
 TXT_FAULTS = [("silent", "dns-timeout"), ("wrong-id", "dns-timeout"), ("wrong-question", "dns-timeout"),
-              ("not-a-reply", "dns-timeout"), ("garbage", "dns-bad-reply|unknown dns-timeout"), ("short",
-                  "dns-bad-reply"),
+              ("not-a-reply", "dns-timeout"), ("garbage", "dns-bad-reply|unknown dns-timeout"),
+              ("short", "dns-bad-reply"),
               ("count-lie", "dns-bad-reply"), ("truncated-tcp", "dns-bad-reply"),
               ("tcp-refused", "dns-bad-reply|unknown dns-timeout")]
 RCODES = [(SERVFAIL, "SERVFAIL"), (REFUSED, "REFUSED"), (FORMERR, "FORMERR"), (NOTIMP, "NOTIMP")]
 
 DNS_CASES = [
     case("no domain at all", "none no-record", lambda internet, domain, _host: [
-        internet.dns.remove(*key) for key in (("_mta-sts." + domain, "TXT"), (domain, "MX"), ("mta-sts." + domain,
-            "A"))]),
+        internet.dns.remove(*key) for key in (("_mta-sts." + domain, "TXT"), (domain, "MX"),
+                                                  ("mta-sts." + domain, "A"))]),
     case("TXT: NXDOMAIN", "none no-record", without("_mta-sts.", "TXT")),
     case("TXT: NODATA", "none no-record", answers("_mta-sts.", "TXT", rdata=[])),
-    *(case(f"TXT: {name}", "unknown dns-servfail|unknown dns-bad-reply", answers("_mta-sts.", "TXT", rcode=rcode,
-        rdata=[]))
+    *(case(f"TXT: {name}", "unknown dns-servfail|unknown dns-bad-reply",
+           answers("_mta-sts.", "TXT", rcode=rcode, rdata=[]))
       for rcode, name in RCODES),
-    *(case(f"TXT: {fault}", f"unknown {reason}", answers("_mta-sts.", "TXT", fault=fault)) for fault,
-      reason in TXT_FAULTS),
+    *(case(f"TXT: {fault}", f"unknown {reason}", answers("_mta-sts.", "TXT", fault=fault))
+      for fault, reason in TXT_FAULTS),
     case("TXT: forged id before the true reply", "secure ok", answers("_mta-sts.", "TXT", fault="wrong-id-first")),
     case("TXT: records of another name count for nothing", "none no-record|unknown dns-bad-reply",
          answers("_mta-sts.", "TXT", fault="foreign")),
@@ -120,8 +120,8 @@ DNS_CASES = [
     case("TXT: 60 KiB is unknown, not none", "unknown dns-bad-reply", crowd(60000)),
     case("TXT: 60,000 empty strings", "unknown dns-bad-reply", answers("_mta-sts.", "TXT", rdata=[bytes(60000)])),
     case("TXT: record without a string", "unknown dns-bad-reply", answers("_mta-sts.", "TXT", rdata=[b""])),
-    case("TXT: string past its record", "unknown dns-bad-reply", answers("_mta-sts.", "TXT",
-        rdata=[b"\x20v=STSv1; id=1"])),
+    case("TXT: string past its record", "unknown dns-bad-reply",
+         answers("_mta-sts.", "TXT", rdata=[b"\x20v=STSv1; id=1"])),
     case("TXT: TTL 0", "secure ok", answers("_mta-sts.", "TXT", ttl=0)),
     case("TXT: TTL 2^31", "secure ok", answers("_mta-sts.", "TXT", ttl=1 << 31)),
     case("TXT: record at the domain only", "none no-record", lambda internet, domain, _host: [

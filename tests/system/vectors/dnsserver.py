@@ -54,8 +54,8 @@ def record(name, kind, ttl, rdata):
 
 
 def soa(name):
-    return record(name, "SOA", 60, wire_name("ns.test") + wire_name("root.test") + struct.pack("!5I", 1, 60, 60, 60,
-        60))
+    numbers = struct.pack("!5I", 1, 60, 60, 60, 60)
+    return record(name, "SOA", 60, wire_name("ns.test") + wire_name("root.test") + numbers)
 
 
 @dataclasses.dataclass

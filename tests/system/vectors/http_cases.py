@@ -63,8 +63,8 @@ def asked_as_the_rfc_says(_internet, domain, host):
 
 
 STATUSES = ["201 Created", "202 Accepted", "203 Non-Authoritative", "204 No Content", "205 Reset",
-            "206 Partial Content",
-            "226 IM Used", "400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found", "410 Gone",
+            "206 Partial Content", "226 IM Used", "400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found",
+            "410 Gone",
             "429 Too Many Requests", "451 Unavailable", "500 Error", "502 Bad Gateway", "503 Unavailable", "599 Odd",
             "600 Odd", "999 Odd"]
 REDIRECTS = ["300 Choices", "301 Moved", "302 Found", "303 Other", "304 Not Modified", "307 Temporary", "308 Permanent"]
@@ -130,7 +130,8 @@ HTTP_CASES = [
         "Set-Cookie: a=b", "Strict-Transport-Security: max-age=0", "Alt-Svc: h3=:443", "Link: </x>; rel=preload")}),
     case("asked to authenticate", "none http-status", check=asked_once, http={
         "status": "401 Unauthorized", "headers": ("WWW-Authenticate: Basic realm=x",)}),
-    raw("interim reply first", "secure ok", lambda body: b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http(body)),
+    raw("interim reply first", "secure ok", lambda body:
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + http(body)),
     raw("type only in the interim reply", "none http-type", lambda body:
         b"HTTP/1.1 103 Early Hints\r\nContent-Type: text/plain\r\n\r\n" + http(body, kind=None)),
     raw("no HTTP", "none http-status", lambda body: body),
@@ -151,7 +152,8 @@ HTTP_CASES = [
     case("unspecified address", "none connect-blocked", prepare=at("0.0.0.0")),
     case("blocked IPv6 beside a good IPv4", "secure ok", prepare=ipv6("::1")),
     *(case(f"only {where}", "none connect-blocked", prepare=ipv6(where, alone=True)) for where in (
-        "::1", "::", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "fe80::1", "fd00::1", "2001:db8::1", "ff02::1")),
+        "::1", "::", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "fe80::1", "fd00::1", "2001:db8::1",
+        "ff02::1")),
     case("second address works", "secure ok", prepare=at("127.0.0.99", "127.0.0.1")),
     case("blocked address beside a good one", "secure ok", prepare=at("10.0.0.1", "127.0.0.1")),
     case("two that refuse, then one that works", "secure ok", prepare=at("127.0.0.98", "127.0.0.99", "127.0.0.1")),

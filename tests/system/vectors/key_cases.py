@@ -56,12 +56,12 @@ KEY_CASES = [
     *(Case(f"map: {name}, policy {what}", NONE, map=name, body=body) for name in ("postfix", "postfix-tlsrpt", "sts")
       for what, body in OTHERS.items()),
     *(Case(f"map: {name}, no record", NONE, map=name, records=()) for name in ("postfix", "postfix-tlsrpt", "sts")),
-    *(Case(f"map: {name}, unknown", NONE, map=name, prepare=txt_servfail) for name in ("postfix", "postfix-tlsrpt",
-        "sts")),
+    *(Case(f"map: {name}, unknown", NONE, map=name, prepare=txt_servfail)
+      for name in ("postfix", "postfix-tlsrpt", "sts")),
     *(Case(f"map: {name} {text}", NONE, map=name, key=text) for name in ("postfix", "postfix-tlsrpt", "sts")
       for text in (".DOMAIN", "[192.0.2.1]", "192.0.2.1", "[IPv6:::1]", "", "*")),
-    *(Case(f"map: {name}, no candidate is listed", SECURE, map=name, mx_hosts=("evil.test",)) for name in ("postfix",
-        "sts")),
+    *(Case(f"map: {name}, no candidate is listed", SECURE, map=name, mx_hosts=("evil.test",))
+      for name in ("postfix", "sts")),
     Case("map: wildcard in match=", "OK secure match=.DOMAIN:mx.DOMAIN servername=hostname", map="sts", body=WILD),
     Case("map: wildcard for TLSRPT", "OK secure match=.DOMAIN:mx.DOMAIN servername=hostname policy_type=sts "
          "policy_domain=DOMAIN mx_host_pattern=*.DOMAIN mx_host_pattern=mx.DOMAIN { policy_string = version: STSv1 } "
@@ -78,16 +78,15 @@ KEY_CASES = [
     Case("map: unknown name", "TEMP unknown map", map="other"),
     Case("map: no name", "TEMP unknown map", map=""),
     Case("map: a long list starts with what the present MX needs",
-         "OK secure match=mx.DOMAIN:" + ":".join(f"long-host-name-{n:02}.example.net"
-                                                 for n in range(7)) + " servername=hostname",
-         map="sts", body=policy(mx_hosts=tuple(f"long-host-name-{n:02}.example.net" for n in range(30)) + ("mx.DOMAIN",
-             ))),
+         "OK secure match=mx.DOMAIN:" +
+         ":".join(f"long-host-name-{n:02}.example.net" for n in range(7)) + " servername=hostname",
+         map="sts", body=policy(mx_hosts=(*(f"long-host-name-{n:02}.example.net" for n in range(30)), "mx.DOMAIN"))),
     Case("map: a long list is whole for Postfix",
          "OK secure match=" + ":".join(f"h{n}.example.net" for n in range(300)) + " servername=hostname",
          map="postfix", body=policy(mx_hosts=tuple(f"h{n}.example.net" for n in range(300)))),
     stsmx("mx.DOMAIN", "OK ok"), stsmx("MX.DOMAIN.", "OK ok"), stsmx("evil.test", NONE), stsmx("x.mx.DOMAIN", NONE),
-    stsmx("DOMAIN", NONE), stsmx("a.DOMAIN", "OK ok", WILD), stsmx("a.b.DOMAIN", NONE, WILD), stsmx("DOMAIN", NONE,
-        WILD),
+    stsmx("DOMAIN", NONE), stsmx("a.DOMAIN", "OK ok", WILD), stsmx("a.b.DOMAIN", NONE, WILD),
+    stsmx("DOMAIN", NONE, WILD),
     stsmx("192.0.2.1", NONE), stsmx("", NONE), stsmx("evil.test", "OK ok", policy("testing")),
     stsmx("evil.test", "OK ok", policy("none")), stsmx("evil.test", "OK ok", "broken"),
     Case("stsmx: no record", "OK ok", map="stsmx", key="DOMAIN/evil.test", records=()),

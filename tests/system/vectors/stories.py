@@ -50,8 +50,8 @@ def txt_of(*records, **options):
 
 
 def policy_host(*addresses, **options):
-    return lambda internet, domain, _host: internet.dns.put(f"mta-sts.{domain}", "A", *map(address, addresses),
-        **options)
+    return lambda internet, domain, _host: internet.dns.put(
+        f"mta-sts.{domain}", "A", *map(address, addresses), **options)
 
 
 def reply(make):
