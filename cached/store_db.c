@@ -35,6 +35,17 @@ store_db_status_of(int error)
     }
 }
 
+enum store_db_status
+store_db_leave(int error)
+{
+    enum store_db_status status = store_db_status_of(error);
+
+    store_guard_leave();
+    if (status == STORE_DB_DAMAGED)
+        store_guard_mark();
+    return status;
+}
+
 MDB_val
 store_db_val(const char *bytes, size_t len)
 {
@@ -253,8 +264,7 @@ store_db_sync(struct store_db *db)
 
     store_guard_enter();
     error = mdb_env_sync(db->env, 1);
-    store_guard_leave();
-    return store_db_status_of(error);
+    return store_db_leave(error);
 }
 
 static int
@@ -287,8 +297,7 @@ store_db_get(struct store_db *db, const char *domain, struct buf *bytes)
             copy_value(&value, bytes);
         mdb_txn_reset(db->read);
     }
-    store_guard_leave();
-    return store_db_status_of(error);
+    return store_db_leave(error);
 }
 
 /* In the order of the file: byte by byte, the shorter one first. */
@@ -361,8 +370,7 @@ step_record(struct store_db *db, char domain[DOMAIN_SIZE], struct buf *bytes, st
         }
         mdb_txn_reset(db->read);
     }
-    store_guard_leave();
-    return store_db_status_of(error);
+    return store_db_leave(error);
 }
 
 enum store_db_status
@@ -397,6 +405,5 @@ store_db_index_next(struct store_db *db, enum store_db_index index, struct store
         }
         mdb_txn_reset(db->read);
     }
-    store_guard_leave();
-    return store_db_status_of(error);
+    return store_db_leave(error);
 }

@@ -23,6 +23,9 @@ struct store_db_key {
 };
 
 enum store_db_status store_db_status_of(int lmdb_error);
+/* Ends a stay in LMDB: leaves the guard, and has the file looked at by the next start when it makes
+ * no sense. */
+enum store_db_status store_db_leave(int lmdb_error);
 /* The key as LMDB takes it, borrowed from `key`. */
 MDB_val store_db_key_of(int64_t number, const char *domain, struct store_db_key *key);
 /* False when the bytes are no such key. */

@@ -5,14 +5,12 @@
 #include "cached/store_db_lmdb.h"
 #include "cached/store_guard.h"
 
-/* Ends a stay in LMDB. */
 static enum store_db_status
 result(struct store_db *db, int error)
 {
-    store_guard_leave();
     if (error && error != MDB_NOTFOUND)
         db->error = error;
-    return store_db_status_of(error);
+    return store_db_leave(error);
 }
 
 enum store_db_status

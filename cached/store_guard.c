@@ -15,6 +15,19 @@ static char mark_path[PATH_MAX];
 static struct sigaction former[DEADLY_COUNT];
 static _Thread_local volatile sig_atomic_t inside;
 
+/* Also called in the handler: nothing here but system calls. */
+void
+store_guard_mark(void)
+{
+    int fd;
+
+    if (mark_path[0] == '\0')
+        return;
+    fd = open(mark_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+}
+
 /* Hands the signal on to whoever had it before us, by default death with a core: raised here, it is
  * delivered when the handler returns, be it sent by a person or by the fault. */
 static void
@@ -22,11 +35,8 @@ on_deadly_signal(int signal)
 {
     int saved = errno;
 
-    if (inside) {
-        int fd = open(mark_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-        if (fd >= 0)
-            close(fd);
-    }
+    if (inside)
+        store_guard_mark();
     for (int i = 0; i < DEADLY_COUNT; i++) {
         if (deadly[i] == signal)
             sigaction(signal, &former[i], NULL);
@@ -51,6 +61,7 @@ store_guard_remove(void)
 {
     for (int i = 0; i < DEADLY_COUNT; i++)
         sigaction(deadly[i], &former[i], NULL);
+    mark_path[0] = '\0';
 }
 
 void

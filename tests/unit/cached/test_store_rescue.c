@@ -95,7 +95,8 @@ teardown(void **state)
     return 0;
 }
 
-/* Opens the store, reads all, writes all. Returns how many were held. */
+/* Opens the store, reads all, writes all. Returns how many were held, -1 when what was written is
+ * not there. */
 static int
 use_store(void)
 {
@@ -110,15 +111,17 @@ use_store(void)
         store_put(store, &record);
     }
     store_flush(store);
-    for (int n = 0; n < RECORDS; n++)
-        assert_true(sample_held(store, n, &seq));
+    for (int n = 0; n < RECORDS; n++) {
+        if (!sample_held(store, n, &seq))
+            held = -1;
+    }
     store_close(store);
     return held;
 }
 
-/* The same in a child, so that its death fails the test in one line. */
+/* The same in a child. Returns how many were held, -1 when it died. */
 static int
-used_safely(const char *trial, int number)
+use_store_apart(void)
 {
     int fds[2], held = -1, status;
     pid_t child;
@@ -134,8 +137,24 @@ used_safely(const char *trial, int number)
         held = -1;
     close(fds[0]);
     waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || held < 0)
-        fail_msg("%s %d: the process died (status %d)", trial, number, status);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? held : -1;
+}
+
+/* The look at the start finds nearly all damage. What it overlooked may still end the process once
+ * (`*deaths` counts), or LMDB notices while writing: then the next start mends it. */
+static int
+used_safely(const char *trial, int number, int *deaths)
+{
+    int held = use_store_apart();
+
+    if (held >= 0)
+        return held;
+    ++*deaths;
+    if (!sample_exists("suspect"))
+        fail_msg("%s %d: the process died and left no mark", trial, number);
+    held = use_store_apart();
+    if (held < 0)
+        fail_msg("%s %d: the process died twice", trial, number);
     return held;
 }
 
@@ -162,6 +181,7 @@ test_overwritten_bytes(void **state)
     uint32_t seed = 1;
     char *bytes = alloc_bytes(sound_len);
     int64_t total = 0;
+    int deaths = 0;
 
     (void)state;
     for (int i = 0; i < TRIALS; i++) {
@@ -171,11 +191,12 @@ test_overwritten_bytes(void **state)
         for (size_t k = 0; k < 64; k++)
             bytes[at + k] = (char)next_random(&seed);
         write_file("policies.mdb", bytes, sound_len);
-        total += used_safely("bytes overwritten in trial", i);
+        total += used_safely("bytes overwritten in trial", i, &deaths);
         forget_kept();
     }
     print_message("%d trials: %.2f %% of the records were held\n", TRIALS,
                   100.0 * (double)total / (TRIALS * (double)RECORDS));
+    assert_true(deaths <= TRIALS / 20);
     assert_true(total > (int64_t)TRIALS * RECORDS * 95 / 100);
     free(bytes);
 }
@@ -185,6 +206,7 @@ test_overwritten_pages(void **state)
 {
     uint32_t seed = 2;
     char *bytes = alloc_bytes(sound_len);
+    int deaths = 0;
 
     (void)state;
     for (int i = 0; i < TRIALS / 2; i++) {
@@ -193,9 +215,10 @@ test_overwritten_pages(void **state)
         memcpy(bytes, sound, sound_len);
         memset(bytes + at, i % 2 ? 0 : 0xff, (size_t)4 * 4096);
         write_file("policies.mdb", bytes, sound_len);
-        (void)used_safely("pages overwritten in trial", i);
+        (void)used_safely("pages overwritten in trial", i, &deaths);
         forget_kept();
     }
+    assert_true(deaths <= TRIALS / 20);
     free(bytes);
 }
 
@@ -203,6 +226,7 @@ static void
 test_truncated(void **state)
 {
     static const size_t cuts[] = {1, 100, 4095, 4096, 4097, 8192, 12288};
+    int deaths = 0;
 
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -210,12 +234,13 @@ test_truncated(void **state)
             (size_t)i < sizeof cuts / sizeof cuts[0] ? cuts[i] : sound_len / 20 * (size_t)i;
 
         write_file("policies.mdb", sound, len);
-        (void)used_safely("cut in trial", i);
+        (void)used_safely("cut in trial", i, &deaths);
         assert_true(sample_exists("policies.mdb.damaged"));
         forget_kept();
     }
     write_file("policies.mdb", sound, 0);
-    assert_int_equal(used_safely("emptied", 0), 0);
+    assert_int_equal(used_safely("emptied", 0, &deaths), 0);
+    assert_int_equal(deaths, 0);
     assert_false(sample_exists("policies.mdb.damaged"));
 }
 
