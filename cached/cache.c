@@ -268,7 +268,7 @@ cache_set_none(struct cache *c, struct entry *e, enum sts_error outcome, uint32_
     (void)c;
     note_checked(e, kept_s);
     clear_outcome(e);
-    if (e->policy != NULL)
+    if (e->policy != NULL && clock_boot_ms() < e->expires_ms)
         return;
     e->outcome = (uint8_t)outcome;
     e->outcome_until_ms = in_seconds(kept_s);
@@ -285,7 +285,7 @@ cache_set_unknown(struct cache *c, struct entry *e, enum sts_error outcome)
     clear_outcome(e);
     e->backoff_s = wait_s;
     e->recheck_ms = in_seconds(wait_s);
-    if (e->policy != NULL)
+    if (e->policy != NULL && clock_boot_ms() < e->expires_ms)
         return;
     e->outcome = (uint8_t)outcome;
     e->outcome_unknown = 1;

@@ -182,6 +182,8 @@ take_query(struct conn *c, struct span payload)
         start_question(slot);
         return;
     }
+    if (slot->request.map != MAP_UNKNOWN)
+        query_note_no_domain(c->service->engine, slot->arrived_ms);
     write_map_reply(&slot->request, NULL, c, &slot->reply);
     slot->done = true;
 }

@@ -77,6 +77,7 @@ policy_fetched(struct resolution *r, struct policy *policy)
     }
     cache_set_policy(q->cache, e, policy, r->id);
     r->fetched = true;
+    r->force_fetch = false; /* done; a newer id seen later is fetched by its own right */
     r->error = STS_OK;
 }
 
@@ -140,8 +141,6 @@ after_record(struct resolution *r)
     int64_t now = clock_boot_ms();
     bool in_force = verdict_policy_in_force(e, now);
 
-    if (r->fetched)
-        return STEP_MX;
     if (!r->record_found) {
         if (!r->force_fetch || !in_force)
             return STEP_MX;
@@ -462,14 +461,22 @@ time_to_wait(const struct query_engine *q, const struct question *question,
     return question->arrived_ms + wait_ms - now;
 }
 
-/* MTA-STS is switched off: nothing is looked at. */
+/* Nothing is looked at: MTA-STS is switched off, or the key names no domain. */
 static bool
-answer_off(const struct question *question, struct judgement *now)
+answer_unseen(struct query_engine *q, const char *domain, enum sts_error reason, int64_t arrived_ms,
+              struct judgement *now)
 {
-    verdict_judge(NULL, question->domain, false, false, 0, now);
+    verdict_judge(NULL, domain, false, false, 0, now);
     now->verdict = VERDICT_NONE;
-    now->reason = STS_OFF;
+    now->reason = reason;
+    speak(q, now, arrived_ms);
     return true;
+}
+
+void
+query_note_no_domain(struct query_engine *q, int64_t arrived_ms)
+{
+    answer_unseen(q, "-", STS_NOT_A_DOMAIN, arrived_ms, &q->judgement);
 }
 
 static bool
@@ -497,7 +504,7 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
     enum verdict_need need;
 
     if (q->settings->mode == WORK_OFF)
-        return answer_off(question, now);
+        return answer_unseen(q, question->domain, STS_OFF, question->arrived_ms, now);
     e = cache_get(q->cache, question->domain, true);
     need = verdict_judge(e, question->domain, question->want_mx, question->host_only, now_ms, now);
     if (need == VERDICT_FINAL) {

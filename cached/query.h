@@ -43,6 +43,8 @@ struct query_token;
 MUST_CHECK bool query_ask(struct query_engine *, const struct question *, struct judgement *now,
                           query_done_fn *, void *arg, struct query_token **token);
 void query_cancel(struct query_token *);
+/* A key that names no domain was answered without asking: counts and logs it like any question. */
+void query_note_no_domain(struct query_engine *, int64_t arrived_ms);
 
 /* A forced fetch (stsctl flush and refresh): regardless of TXT when a policy is in force,
  * forgetting outcome and back-off first. Only a newly fetched valid policy replaces one in force.

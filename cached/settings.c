@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cached/address.h"
+#include "common/daemon.h"
 #include "common/log.h"
 #include "common/sockspec.h"
 
@@ -16,6 +17,29 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR 
 static const char *const unknown_answers[] = {"accept", "tempfail", NULL};
 static const char *const work_modes[] = {"enforce", "observe", "off", NULL};
 static const char *const dane_failures[] = {"sts", "defer", NULL};
+
+static const char *
+check_user(const char *value)
+{
+    unsigned uid, gid;
+
+    return daemon_find_user(value, &uid, &gid) ? NULL : "there is no such user";
+}
+
+static const char *
+check_group(const char *value)
+{
+    gid_t gid;
+
+    return sockspec_group(value, &gid) ? NULL : "there is no such group";
+}
+
+/* In the background the working directory is another. */
+static const char *
+check_path(const char *value)
+{
+    return value[0] == '/' ? NULL : "the path must begin with /";
+}
 
 static const char *
 check_socket(const char *value)
@@ -60,10 +84,10 @@ static const struct conf_option table[] = {
     {NULL, "control", CONF_STRING, AT(control), "unix:/run/sts-cached/control.sock", 0, 0, NULL,
      false, check_socket},
     {NULL, "socket-mode", CONF_MODE, AT(socket_mode), "0666", 0, 0777, NULL, false, NULL},
-    {NULL, "socket-group", CONF_STRING, AT(socket_group), NULL, 0, 0, NULL, false, NULL},
-    {NULL, "user", CONF_STRING, AT(user), NULL, 0, 0, NULL, false, NULL},
+    {NULL, "socket-group", CONF_STRING, AT(socket_group), NULL, 0, 0, NULL, false, check_group},
+    {NULL, "user", CONF_STRING, AT(user), NULL, 0, 0, NULL, false, check_user},
     {NULL, "state-directory", CONF_STRING, AT(state_directory), "/var/lib/sts-cached", 0, 0, NULL,
-     false, NULL},
+     false, check_path},
     {NULL, "store-size", CONF_SIZE, AT(store_size), "1G", MIB, 1024 * GIB, NULL, false, NULL},
     {NULL, "memory-size", CONF_SIZE, AT(memory_size), "256M", MIB, 1024 * GIB, NULL, true, NULL},
     {NULL, "answer-deadline", CONF_DURATION, AT(answer_deadline_ms), "4s", 10, 60 * SECOND, NULL,
@@ -84,7 +108,7 @@ static const struct conf_option table[] = {
     {"dns", "timeout", CONF_DURATION, AT(dns.timeout_ms), "2s", 10, 60 * SECOND, NULL, true, NULL},
     {"dns", "trust-ad", CONF_BOOL, AT(dns.trust_ad), "false", 0, 0, NULL, true, NULL},
     {"fetch", "ca-file", CONF_STRING, AT(fetch.ca_file), "/etc/ssl/certs/ca-certificates.crt", 0, 0,
-     NULL, true, NULL},
+     NULL, true, check_path},
     {"fetch", "port", CONF_NUMBER, AT(fetch.port), "443", 1, 65535, NULL, true, NULL},
     {"fetch", "timeout", CONF_DURATION, AT(fetch.timeout_ms), "20s", 100, 10 * MINUTE, NULL, true,
      NULL},
@@ -98,16 +122,18 @@ static const struct conf_option table[] = {
     {"redis", "sentinels", CONF_LIST, AT(redis.sentinels), NULL, 0, 0, NULL, false, check_socket},
     {"redis", "master-name", CONF_STRING, AT(redis.master_name), NULL, 0, 0, NULL, false, NULL},
     {"redis", "username", CONF_STRING, AT(redis.username), NULL, 0, 0, NULL, false, NULL},
-    {"redis", "password-file", CONF_STRING, AT(redis.password_file), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "password-file", CONF_STRING, AT(redis.password_file), NULL, 0, 0, NULL, false,
+     check_path},
     {"redis", "database", CONF_NUMBER, AT(redis.database), "0", 0, 65535, NULL, false, NULL},
     {"redis", "prefix", CONF_STRING, AT(redis.prefix), "sts:", 0, 0, NULL, false, NULL},
     {"redis", "timeout", CONF_DURATION, AT(redis.timeout_ms), "100ms", 1, 60 * SECOND, NULL, false,
      NULL},
-    {"redis", "key-file", CONF_STRING, AT(redis.key_file), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "key-file", CONF_STRING, AT(redis.key_file), NULL, 0, 0, NULL, false, check_path},
     {"redis", "tls", CONF_BOOL, AT(redis.tls), "off", 0, 0, NULL, false, NULL},
-    {"redis", "ca-file", CONF_STRING, AT(redis.ca_file), NULL, 0, 0, NULL, false, NULL},
-    {"redis", "cert-file", CONF_STRING, AT(redis.cert_file), NULL, 0, 0, NULL, false, NULL},
-    {"redis", "key-file-tls", CONF_STRING, AT(redis.key_file_tls), NULL, 0, 0, NULL, false, NULL},
+    {"redis", "ca-file", CONF_STRING, AT(redis.ca_file), NULL, 0, 0, NULL, false, check_path},
+    {"redis", "cert-file", CONF_STRING, AT(redis.cert_file), NULL, 0, 0, NULL, false, check_path},
+    {"redis", "key-file-tls", CONF_STRING, AT(redis.key_file_tls), NULL, 0, 0, NULL, false,
+     check_path},
     {"redis", "insecure", CONF_BOOL, AT(redis.insecure), "off", 0, 0, NULL, false, NULL},
 };
 

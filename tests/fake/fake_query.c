@@ -79,3 +79,10 @@ query_recheck(struct query_engine *q, const char *domain)
     (void)domain;
     q->rechecked++;
 }
+
+void
+query_note_no_domain(struct query_engine *engine, int64_t arrived_ms)
+{
+    (void)engine;
+    (void)arrived_ms;
+}

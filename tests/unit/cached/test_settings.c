@@ -161,7 +161,10 @@ reads_every_choice(void **state)
 static const struct {
     const char *text, *place; /* where the message says that the fault is */
 } faults[] = {
-    {"user = sts\nlistne = \"unix:/x\"\n", ":2: "},
+    {"probe-port = 25\nlistne = \"unix:/x\"\n", ":2: "},
+    {"user = no-such-user-here\n", ":1: "},
+    {"socket-group = no-such-group-here\n", ":1: "},
+    {"mode = enforce\nstate-directory = \"relative\"\n", ":2: "},
     {"listen = { \"tcp:1@x\" }\n", ":1: "},
     {"control = x\n", ":1: "},
     {"mode = on\n", ":1: "},
@@ -197,14 +200,14 @@ names_the_place_of_a_fault(void **state)
 static void
 a_reload_takes_what_it_can(void **state)
 {
-    struct settings *running = settings_of("user = sts\nmode = enforce\n"), *next;
+    struct settings *running = settings_of("user = nobody\nmode = enforce\n"), *next;
     char error[300];
 
     (void)state;
-    write_config("user = other\nmode = off\nredis { prefix = \"x:\" }\ndns { timeout = 3s }\n");
+    write_config("user = daemon\nmode = off\nredis { prefix = \"x:\" }\ndns { timeout = 3s }\n");
     next = settings_reload(path, running, error, sizeof error);
     assert_non_null(next);
-    assert_string_equal(next->user, "sts"); /* only a restart changes it */
+    assert_string_equal(next->user, "nobody"); /* only a restart changes it */
     assert_string_equal(next->redis.prefix, "sts:");
     assert_int_equal(next->mode, WORK_OFF);
     assert_int_equal(next->dns.timeout_ms, 3000);
