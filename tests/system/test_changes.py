@@ -75,6 +75,18 @@ def test_policy_host_down_from_the_start(lab):
     assert lab.daemons.verdict(domain.name) == ("none", "connect-refused")
 
 
+def test_policy_host_that_answers_503(lab):
+    """A policy host that answers, but not with a policy, takes no policy away and gives none."""
+    known, new = lab.domain("expired", mode="enforce"), lab.domain("expired", mode="enforce")
+    assert lab.send(known.address()).deferred
+    for domain in (known, new):
+        lab.policies.break_down(domain.name)
+    assert lab.daemons.stsctl("refresh", known.name).returncode == 2
+    assert lab.send(known.address("again")).deferred
+    assert lab.send(new.address()).sent
+    assert lab.daemons.verdict(new.name) == ("none", "http-status")
+
+
 def test_policy_with_a_bad_certificate_is_none(lab):
     """A policy that comes under another host's certificate is not believed."""
     domain = lab.domain("self-signed", mode="enforce")

@@ -49,7 +49,6 @@ class Dns:
         self.programs = programs
         self.records = collections.defaultdict(list)  # (name, type) -> values
         self.serial = 0
-        self.silent = set()
         self.config = self.directory / "unbound.conf"
         self.config.write_text(CONFIG.format(directory=self.directory, address=namespace.DNS_ADDRESS))
         self.records["ns.lab.test", "A"] = [namespace.DNS_ADDRESS]
@@ -74,20 +73,12 @@ class Dns:
         self.change({(name, "TXT"): [f'"{text}"' for text in texts]})
 
     def servfail(self, name):
-        """From now on every question for `name` is answered SERVFAIL; change() of its CNAME ends it."""
+        """From now on every question for `name` is answered SERVFAIL."""
         self.change({(name, "CNAME"): [f"loop1.{name}."], (f"loop1.{name}", "CNAME"): [f"loop2.{name}."],
                      (f"loop2.{name}", "CNAME"): [f"loop1.{name}."]})
 
-    def mend(self, name):
-        """Ends servfail() and silence()."""
-        if name in self.silent:
-            self.silent.remove(name)
-            self._control("local_zone_remove", name)
-        self.change({(name, "CNAME"): []})
-
     def silence(self, name):
         """From now on questions for `name` get no answer."""
-        self.silent.add(name)
         self._control("local_zone", name, "always_deny")
 
     def _is_up(self):
