@@ -80,7 +80,7 @@ def test_policy_host_that_answers_503(lab):
     known, new = lab.domain("expired", mode="enforce"), lab.domain("expired", mode="enforce")
     assert lab.send(known.address()).deferred
     for domain in (known, new):
-        lab.policies.break_down(domain.name)
+        lab.policies.set_status(domain.name, 503)
     assert lab.daemons.stsctl("refresh", known.name).returncode == 2
     assert lab.send(known.address("again")).deferred
     assert lab.send(new.address()).sent

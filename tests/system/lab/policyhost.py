@@ -28,6 +28,7 @@ http {{
     ssl_certificate_key {directory}/certs/$ssl_server_name.pem;
     ssl_protocols TLSv1.2 TLSv1.3;
     root {directory}/www/$host;
+    if (-f {directory}/www/$host/gone) {{ return 404; }}
     if (-f {directory}/www/$host/broken) {{ return 503; }}
   }}
 }}
@@ -75,6 +76,11 @@ class PolicyHost:
         certs = self.directory / "certs"
         (certs / f"mta-sts.{domain}.pem").write_text((certs / f"mta-sts.{other}.pem").read_text())
 
-    def break_down(self, domain):
-        """From now on the policy host of `domain` answers 503."""
-        (self.directory / "www" / f"mta-sts.{domain}" / "broken").touch()
+    def set_status(self, domain, status):
+        """200 as it should be, or 404, or 503."""
+        directory = self.directory / "www" / f"mta-sts.{domain}"
+        for name, code in (("gone", 404), ("broken", 503)):
+            if status == code:
+                (directory / name).touch()
+            else:
+                (directory / name).unlink(missing_ok=True)
