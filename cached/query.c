@@ -372,8 +372,6 @@ take_up(struct resolution *r, enum resolution_step step)
     }
 }
 
-/* Begins a resolution at a step that waits, so that nobody is answered before the caller returned.
- */
 struct resolution *
 query_begin(struct query_engine *q, struct entry *e, enum resolution_step step)
 {
@@ -541,8 +539,7 @@ query_cancel(struct query_token *token)
     inflight_stop_waiting(token);
 }
 
-/* --- the engine ---------------------------------------------------------------------------------
- */
+/* --- the engine ------------------------------------------------------------------------------- */
 
 size_t
 query_running(const struct query_engine *q)

@@ -13,7 +13,6 @@ enum {
     FETCH_IN_WINDOW = 3
 };
 
-/* The two limits stand in query_engine.h. */
 bool
 query_may_fetch(const struct entry *e, const char *id, int64_t now_ms)
 {
