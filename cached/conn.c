@@ -75,8 +75,7 @@ collect(struct conn *c)
     }
 }
 
-/* --- questions ---------------------------------------------------------------------------------
- */
+/* --- questions ---------------------------------------------------------------------------- */
 
 static void
 write_map_reply(const struct map_request *request, const struct judgement *j, struct conn *c,
@@ -188,8 +187,7 @@ take_query(struct conn *c, struct span payload)
     slot->done = true;
 }
 
-/* --- commands ----------------------------------------------------------------------------------
- */
+/* --- commands ----------------------------------------------------------------------------- */
 
 static void
 on_control_reply(const char *payload, size_t len, void *arg)
@@ -220,8 +218,7 @@ take_command(struct conn *c, struct span payload)
     }
 }
 
-/* --- bytes -------------------------------------------------------------------------------------
- */
+/* --- bytes -------------------------------------------------------------------------------- */
 
 static bool
 may_take_more(const struct conn *c)
@@ -364,8 +361,7 @@ on_stalled(int fd, short what, void *arg)
     conn_close(arg);
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------------------------- */
 
 struct conn *
 conn_new(const struct conn_service *service, int fd, enum conn_kind kind)

@@ -42,8 +42,7 @@ struct listeners {
     gid_t group; /* socket-group, or (gid_t)-1 */
 };
 
-/* --- opening ------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------------------------ */
 
 /* The folder of a socket below /run vanishes with each boot: make it, as root, if it is not there.
  */
@@ -173,8 +172,7 @@ listeners_open(const struct settings *settings, char *why, size_t size)
     return NULL;
 }
 
-/* --- who may command -----------------------------------------------------------------------------
- */
+/* --- who may command ---------------------------------------------------------------------- */
 
 static bool
 peer_has_group(int fd, const struct ucred *peer, gid_t group)

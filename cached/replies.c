@@ -150,8 +150,7 @@ replies_wants_mx(const struct map_request *request, const struct judgement *j)
            match_list_size(j->policy) > REPLIES_SENDMAIL_LIST_MAX;
 }
 
-/* --- Postfix's attributes for TLSRPT (3.10 and later) ------------------------------------------
- */
+/* --- Postfix's attributes for TLSRPT (3.10 and later) ------------------------------------- */
 
 static const char version_line[] = " { policy_string = version: STSv1 }";
 
