@@ -208,8 +208,7 @@ kind_of(const struct listening *l, int fd)
     return CONN_FORBIDDEN;
 }
 
-/* --- accepting
- * ------------------------------------------------------------------------------------ */
+/* --- accepting ------------------------------------------------------------------------------ */
 
 static bool
 make_room(struct listeners *all)
@@ -321,8 +320,7 @@ listeners_set_settings(struct listeners *all, const struct settings *settings)
     all->service.settings = settings;
 }
 
-/* --- the end
- * --------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------- */
 
 static void
 stop_listening(struct listening *l)
