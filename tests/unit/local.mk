@@ -28,6 +28,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_stats \
 	tests/unit/common/test_client \
 	tests/unit/common/test_conffile \
+	tests/unit/common/test_conffile_print \
 	tests/unit/common/test_domain \
 	tests/unit/common/test_nexthop \
 	tests/unit/common/test_policy \
@@ -77,12 +78,17 @@ tests_unit_common_test_buf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_buf_LDADD = $(UNIT_LIBS_COMMON)
 
 # --- common: frames, configuration, sockets ----------------------------------
+CONFFILE_SAMPLE = tests/unit/common/conffile_sample.c tests/unit/common/conffile_sample.h
 tests_unit_common_test_client_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_client_LDADD = $(UNIT_LIBS_COMMON) -lpthread
 tests_unit_common_test_daemon_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_daemon_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_conffile_SOURCES = tests/unit/common/test_conffile.c $(CONFFILE_SAMPLE)
 tests_unit_common_test_conffile_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_conffile_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_conffile_print_SOURCES = tests/unit/common/test_conffile_print.c $(CONFFILE_SAMPLE)
+tests_unit_common_test_conffile_print_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_conffile_print_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_proto_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_proto_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_answer_CPPFLAGS = $(UNIT_CPPFLAGS)

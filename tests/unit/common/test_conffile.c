@@ -10,132 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/conffile.h"
-
-/* A table with every type, shaped like that of sts-cached. */
-struct sample {
-    struct conf_list listen;
-    char *control, *user, *prefix;
-    int64_t mode, deadline_ms, memory, count;
-    int answer;
-    bool dane;
-    struct {
-        struct conf_list servers;
-        bool trust_ad;
-        int64_t timeout_ms;
-    } dns;
-};
-
-static const char *const answers[] = {"accept", "tempfail", NULL};
-
-static const char *
-check_control(const char *value)
-{
-    return value[0] == '/' || strncmp(value, "unix:", 5) == 0 ? NULL : "must be a unix socket";
-}
-
-#define AT(member) offsetof(struct sample, member)
-
-static const struct conf_option table[] = {
-    {.name = "listen",
-     .type = CONF_LIST,
-     .offset = AT(listen),
-     .defaults = "unix:/a inet:1@::",
-     .reload = true},
-    {.name = "control", .type = CONF_STRING, .offset = AT(control), .check = check_control},
-    {.section = "dns",
-     .name = "servers",
-     .type = CONF_LIST,
-     .offset = AT(dns.servers),
-     .check = check_control},
-    {.section = "dns",
-     .name = "timeout",
-     .type = CONF_DURATION,
-     .offset = AT(dns.timeout_ms),
-     .defaults = "2s",
-     .min = 100,
-     .max = 60000,
-     .reload = true},
-    {.section = "dns",
-     .name = "trust-ad",
-     .type = CONF_BOOL,
-     .offset = AT(dns.trust_ad),
-     .defaults = "false"},
-    {.name = "user", .type = CONF_STRING, .offset = AT(user)},
-    {.name = "prefix", .type = CONF_STRING, .offset = AT(prefix), .defaults = "sts:"},
-    {.name = "socket-mode", .type = CONF_MODE, .offset = AT(mode), .defaults = "0666"},
-    {.name = "answer-deadline",
-     .type = CONF_DURATION,
-     .offset = AT(deadline_ms),
-     .defaults = "4s",
-     .reload = true},
-    {.name = "memory-size",
-     .type = CONF_SIZE,
-     .offset = AT(memory),
-     .defaults = "256M",
-     .min = 1 << 20,
-     .max = INT64_MAX},
-    {.name = "count",
-     .type = CONF_NUMBER,
-     .offset = AT(count),
-     .defaults = "8",
-     .min = 1,
-     .max = 100},
-    {.name = "on-unknown",
-     .type = CONF_CHOICE,
-     .offset = AT(answer),
-     .defaults = "accept",
-     .choices = answers,
-     .reload = true},
-    {.name = "dane", .type = CONF_BOOL, .offset = AT(dane), .defaults = "off", .reload = true},
-};
-enum { ROWS = sizeof table / sizeof table[0] };
-
-static char path[] = "/tmp/test_conffile.XXXXXX";
-static char error[500];
-
-static void
-write_file(const char *text, size_t len)
-{
-    FILE *file = fopen(path, "w");
-
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, len, file), len);
-    assert_int_equal(fclose(file), 0);
-}
-
-static bool
-read_text(const char *text, struct sample *out)
-{
-    write_file(text, strlen(text));
-    memset(out, 0, sizeof *out);
-    return conf_read(path, table, ROWS, out, error, sizeof error);
-}
-
-static void
-must_read(const char *text, struct sample *out)
-{
-    if (!read_text(text, out))
-        fail_msg("%s\n%s", error, text);
-}
-
-static void
-done(struct sample *s)
-{
-    conf_done(table, ROWS, s);
-}
-
-static void
-assert_list(const struct conf_list *list, const char *joined)
-{
-    char text[400] = "";
-
-    for (size_t i = 0; i < list->count; i++) {
-        strcat(text, i ? "|" : "");
-        strcat(text, list->items[i]);
-    }
-    assert_string_equal(text, joined);
-}
+#include "tests/unit/common/conffile_sample.h"
 
 static void
 test_defaults(void **state)
@@ -143,9 +18,9 @@ test_defaults(void **state)
     struct sample s = {0};
 
     (void)state;
-    assert_true(conf_read(NULL, table, ROWS, &s, error, sizeof error));
+    assert_true(conf_read(NULL, sample_table, SAMPLE_ROWS, &s, sample_error, sizeof sample_error));
     for (int round = 0; round < 2; round++) {
-        assert_list(&s.listen, "unix:/a|inet:1@::");
+        sample_assert_list(&s.listen, "unix:/a|inet:1@::");
         assert_null(s.control);
         assert_null(s.user);
         assert_string_equal(s.prefix, "sts:");
@@ -158,11 +33,11 @@ test_defaults(void **state)
         assert_int_equal(s.dns.servers.count, 0);
         assert_int_equal(s.dns.timeout_ms, 2000);
         assert_false(s.dns.trust_ad);
-        done(&s);
+        sample_done(&s);
         assert_null(s.prefix);
-        must_read(round ? "" : "# nothing but a comment", &s);
+        sample_must_read(round ? "" : "# nothing but a comment", &s);
     }
-    done(&s);
+    sample_done(&s);
 }
 
 static void
@@ -171,28 +46,28 @@ test_a_whole_file(void **state)
     struct sample s;
 
     (void)state;
-    must_read("# comment\n"
-              "listen = { \"unix:/run/q.sock\", \"inet:8461@127.0.0.1\" }  // two\n"
-              "control = \"unix:/run/c.sock\"\n"
-              "answer-deadline = \"3s\"\n"
-              "memory-size=64M socket-mode = 0660\n"
-              "dns   { servers = { \"unix:/d\" }  trust-ad = true  timeout = \"500ms\" }\n"
-              "/* a longer\n comment */ dane = \"on\"\n"
-              "on-unknown = tempfail\n"
-              "user = 'mail\\'s \\\\ \"own\"' # end without a line end",
-              &s);
-    assert_list(&s.listen, "unix:/run/q.sock|inet:8461@127.0.0.1");
+    sample_must_read("# comment\n"
+                     "listen = { \"unix:/run/q.sock\", \"inet:8461@127.0.0.1\" }  // two\n"
+                     "control = \"unix:/run/c.sock\"\n"
+                     "answer-deadline = \"3s\"\n"
+                     "memory-size=64M socket-mode = 0660\n"
+                     "dns   { servers = { \"unix:/d\" }  trust-ad = true  timeout = \"500ms\" }\n"
+                     "/* a longer\n comment */ dane = \"on\"\n"
+                     "on-unknown = tempfail\n"
+                     "user = 'mail\\'s \\\\ \"own\"' # end without a line end",
+                     &s);
+    sample_assert_list(&s.listen, "unix:/run/q.sock|inet:8461@127.0.0.1");
     assert_string_equal(s.control, "unix:/run/c.sock");
     assert_int_equal(s.deadline_ms, 3000);
     assert_int_equal(s.memory, 64 << 20);
     assert_int_equal(s.mode, 0660);
-    assert_list(&s.dns.servers, "unix:/d");
+    sample_assert_list(&s.dns.servers, "unix:/d");
     assert_true(s.dns.trust_ad);
     assert_int_equal(s.dns.timeout_ms, 500);
     assert_true(s.dane);
     assert_int_equal(s.answer, 1);
     assert_string_equal(s.user, "mail's \\ \"own\"");
-    done(&s);
+    sample_done(&s);
 }
 
 static const struct {
@@ -223,9 +98,9 @@ test_lists(void **state)
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         struct sample s;
 
-        must_read(lists[i].text, &s);
-        assert_list(&s.listen, lists[i].wanted);
-        done(&s);
+        sample_must_read(lists[i].text, &s);
+        sample_assert_list(&s.listen, lists[i].wanted);
+        sample_done(&s);
     }
 }
 
@@ -303,20 +178,22 @@ static const struct {
     {"accept", 0}, {"tempfail", 1}, {"\"tempfail\"", 1}, {"Accept", -1}, {"", -1}, {"\"\"", -1},
 };
 
-/* One "name = text" each; wanted -1: refused, with the option's name and line in the error. */
+/* One "name = text" each; wanted -1: refused, with the option's name and line in the sample_error.
+ */
 #define CHECK_VALUES(cases, name, member)                                                          \
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {                                  \
         struct sample s;                                                                           \
         char text[100];                                                                            \
         bool got;                                                                                  \
         snprintf(text, sizeof text, "\n" name " = %s\n", cases[i].text);                           \
-        got = read_text(text, &s);                                                                 \
+        got = sample_read(text, &s);                                                               \
         if (got != (cases[i].wanted >= 0) || (got && (int64_t)s.member != cases[i].wanted))        \
-            fail_msg("%s: %s", text, got ? "taken" : error);                                       \
-        if (!got && (strstr(error, ":2: ") == NULL || strstr(error, name) == NULL) &&              \
+            fail_msg("%s: %s", text, got ? "taken" : sample_error);                                \
+        if (!got &&                                                                                \
+            (strstr(sample_error, ":2: ") == NULL || strstr(sample_error, name) == NULL) &&        \
             strchr(cases[i].text, ' ') == NULL && strchr(cases[i].text, '+') == NULL)              \
-            fail_msg("%s: the error is %s", text, error);                                          \
-        done(&s);                                                                                  \
+            fail_msg("%s: the sample_error is %s", text, sample_error);                            \
+        sample_done(&s);                                                                           \
     }
 
 static void
@@ -337,16 +214,16 @@ test_empty_strings(void **state)
     struct sample s;
 
     (void)state;
-    must_read("user = \"\"\nprefix = \"\"\ncontrol = ''", &s);
+    sample_must_read("user = \"\"\nprefix = \"\"\ncontrol = ''", &s);
     assert_null(s.user);
     assert_null(s.control);
     assert_string_equal(s.prefix, "");
-    done(&s);
+    sample_done(&s);
 }
 
 static const struct {
     const char *name, *text;
-    const char *wanted; /* the error behind "PATH" */
+    const char *wanted; /* the sample_error behind "PATH" */
 } refused[] = {
     {"unknown option", "\n\nlisen = a", ":3: lisen: there is no such option"},
     {"unknown option in a section", "dns {\n a = 1 }", ":2: dns.a: there is no such option"},
@@ -431,16 +308,17 @@ test_refused(void **state)
 
         if (strcmp(refused[i].name, "URL without quotes") == 0) {
             /* A comment begins behind "http:"; what counts is that it is not taken for a value. */
-            must_read(refused[i].text, &s);
+            sample_must_read(refused[i].text, &s);
             assert_string_equal(s.user, "http:");
-            done(&s);
+            sample_done(&s);
             continue;
         }
-        if (read_text(refused[i].text, &s))
+        if (sample_read(refused[i].text, &s))
             fail_msg("%s: taken", refused[i].name);
-        if (strncmp(error, path, strlen(path)) != 0 ||
-            strncmp(error + strlen(path), refused[i].wanted, strlen(refused[i].wanted)) != 0)
-            fail_msg("%s: the error is %s", refused[i].name, error);
+        if (strncmp(sample_error, sample_path, strlen(sample_path)) != 0 ||
+            strncmp(sample_error + strlen(sample_path), refused[i].wanted,
+                    strlen(refused[i].wanted)) != 0)
+            fail_msg("%s: the sample_error is %s", refused[i].name, sample_error);
         assert_memory_equal(&s, &nothing, sizeof s);
     }
 }
@@ -452,12 +330,14 @@ test_nul_byte(void **state)
     struct sample s = {0};
 
     (void)state;
-    write_file(outside, sizeof outside - 1);
-    assert_false(conf_read(path, table, ROWS, &s, error, sizeof error));
-    assert_non_null(strstr(error, ":2: a NUL byte"));
-    write_file(inside, sizeof inside - 1);
-    assert_false(conf_read(path, table, ROWS, &s, error, sizeof error));
-    assert_non_null(strstr(error, ":1: a NUL byte"));
+    sample_write(outside, sizeof outside - 1);
+    assert_false(
+        conf_read(sample_path, sample_table, SAMPLE_ROWS, &s, sample_error, sizeof sample_error));
+    assert_non_null(strstr(sample_error, ":2: a NUL byte"));
+    sample_write(inside, sizeof inside - 1);
+    assert_false(
+        conf_read(sample_path, sample_table, SAMPLE_ROWS, &s, sample_error, sizeof sample_error));
+    assert_non_null(strstr(sample_error, ":1: a NUL byte"));
 }
 
 static void
@@ -467,150 +347,27 @@ test_not_a_file(void **state)
     char fifo[64];
 
     (void)state;
-    assert_false(conf_read("/tmp", table, ROWS, &s, error, sizeof error));
-    assert_string_equal(error, "/tmp: not a regular file");
-    assert_false(conf_read("/nonexistent/x.conf", table, ROWS, &s, error, sizeof error));
-    assert_string_equal(error, "/nonexistent/x.conf: No such file or directory");
-    snprintf(fifo, sizeof fifo, "%s.fifo", path);
+    assert_false(
+        conf_read("/tmp", sample_table, SAMPLE_ROWS, &s, sample_error, sizeof sample_error));
+    assert_string_equal(sample_error, "/tmp: not a regular file");
+    assert_false(conf_read("/nonexistent/x.conf", sample_table, SAMPLE_ROWS, &s, sample_error,
+                           sizeof sample_error));
+    assert_string_equal(sample_error, "/nonexistent/x.conf: No such file or directory");
+    snprintf(fifo, sizeof fifo, "%s.fifo", sample_path);
     assert_int_equal(mkfifo(fifo, 0600), 0);
-    assert_false(conf_read(fifo, table, ROWS, &s, error, sizeof error));
-    assert_non_null(strstr(error, "not a regular file"));
+    assert_false(conf_read(fifo, sample_table, SAMPLE_ROWS, &s, sample_error, sizeof sample_error));
+    assert_non_null(strstr(sample_error, "not a regular file"));
     unlink(fifo);
-}
-
-static char *
-print(const struct sample *s)
-{
-    char *text;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-
-    assert_non_null(out);
-    conf_print(table, ROWS, s, out);
-    assert_int_equal(fclose(out), 0);
-    return text;
-}
-
-static void
-test_print_golden(void **state)
-{
-    struct sample s;
-    char *text;
-
-    (void)state;
-    must_read("user = 'a\"\\\\b' dane = yes dns { trust-ad = yes } count = 9", &s);
-    text = print(&s);
-    assert_string_equal(text, "listen = { \"unix:/a\", \"inet:1@::\" }\n"
-                              "control = \"\"\n"
-                              "user = \"a\\\"\\\\b\"\n"
-                              "prefix = \"sts:\"\n"
-                              "socket-mode = 0666\n"
-                              "answer-deadline = 4s\n"
-                              "memory-size = 256M\n"
-                              "count = 9\n"
-                              "on-unknown = accept\n"
-                              "dane = on\n"
-                              "dns {\n"
-                              "    servers = { }\n"
-                              "    timeout = 2s\n"
-                              "    trust-ad = true\n"
-                              "}\n");
-    free(text);
-    done(&s);
-}
-
-static void
-test_print_is_read_again(void **state)
-{
-    static const char *const files[] = {
-        "",
-        "listen = {} user = \"a b\\\\\" prefix = '' socket-mode = 0007 answer-deadline = 0",
-        "answer-deadline = 1500ms memory-size = 1048577 on-unknown = tempfail dane = on",
-        "control = \"/x # y\" dns { servers = { \"/a,b\", '/\"' } timeout = 60 trust-ad = on }",
-        "answer-deadline = 25h user = \"$HOME // {x}\" memory-size = 3T listen = { \"\", x }",
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        struct sample first, second;
-        char *text, *again;
-
-        must_read(files[i], &first);
-        text = print(&first);
-        must_read(text, &second);
-        again = print(&second);
-        assert_string_equal(text, again);
-        assert_int_equal(first.deadline_ms, second.deadline_ms);
-        assert_int_equal(first.memory, second.memory);
-        assert_int_equal(first.mode, second.mode);
-        assert_int_equal(first.answer, second.answer);
-        assert_int_equal(first.dane, second.dane);
-        assert_int_equal(first.listen.count, second.listen.count);
-        assert_int_equal(first.user == NULL, second.user == NULL);
-        if (first.user != NULL)
-            assert_string_equal(first.user, second.user);
-        done(&first);
-        done(&second);
-        free(text);
-        free(again);
-    }
-}
-
-static void
-test_keep_restart_values(void **state)
-{
-    struct sample running, next;
-
-    (void)state;
-    must_read("user = a listen = a dns { servers = { /a } timeout = 1 }", &running);
-    must_read("user = a listen = b dns { servers = { /a } timeout = 3 }", &next);
-    assert_null(conf_keep_restart_values(table, ROWS, &running, &next));
-    assert_list(&next.listen, "b");
-    assert_int_equal(next.dns.timeout_ms, 3000);
-    done(&next);
-
-    must_read("user = b listen = c count = 9 dns { servers = { /a, /b } }", &next);
-    assert_string_equal(conf_keep_restart_values(table, ROWS, &running, &next), "servers");
-    assert_string_equal(next.user, "a");
-    assert_list(&next.dns.servers, "/a");
-    assert_list(&next.listen, "c");
-    assert_int_equal(next.count, 8);
-    done(&running);
-    assert_list(&next.dns.servers, "/a");
-    done(&next);
-}
-
-static int
-set_up(void **state)
-{
-    int fd = mkstemp(path);
-
-    (void)state;
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    return unlink(path);
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_a_whole_file),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_empty_strings),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_nul_byte),
-        cmocka_unit_test(test_not_a_file),
-        cmocka_unit_test(test_print_golden),
-        cmocka_unit_test(test_print_is_read_again),
-        cmocka_unit_test(test_keep_restart_values),
+        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_a_whole_file),
+        cmocka_unit_test(test_lists),         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_empty_strings), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nul_byte),      cmocka_unit_test(test_not_a_file),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, sample_set_up, sample_tear_down);
 }
