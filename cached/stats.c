@@ -56,7 +56,7 @@ struct figure {
     uint64_t value;
 };
 
-enum { FIGURES = 13 };
+enum { FIGURES = 14 };
 
 static void
 figures_of(const struct stats *s, struct figure out[FIGURES])
@@ -74,6 +74,8 @@ figures_of(const struct stats *s, struct figure out[FIGURES])
         {"bad_frames", "counter", "Connections closed for a bad frame.", s->bad_frames},
         {"deadlines_missed", "counter", "Questions answered before the work was done.",
          s->deadlines_missed},
+        {"redis_refused", "counter", "Records in Redis that were not the farm's.",
+         s->redis_refused},
         {"connections_open", "gauge", "Connections open now.", s->connections_open},
         {"resolutions_running", "gauge", "Resolutions under way now.", s->resolutions_running},
     };

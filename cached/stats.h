@@ -25,6 +25,7 @@ struct stats {
     uint64_t txt_lookups, mx_lookups, fetches, fetches_failed[STS_ERROR_COUNT];
     uint64_t refreshes, refreshes_failed, weakened;
     uint64_t connections_accepted, connections_refused, bad_frames, deadlines_missed;
+    uint64_t redis_refused; /* records in Redis that were not the farm's, each time one was read */
     uint64_t connections_open, resolutions_running; /* gauges */
 };
 

@@ -41,7 +41,8 @@ test_counts_an_answer(void **state)
 static struct stats
 sample(void)
 {
-    struct stats s = {.started_s = 1790000000, .fetches = 7, .connections_open = 3};
+    struct stats s = {
+        .started_s = 1790000000, .fetches = 7, .connections_open = 3, .redis_refused = 4};
 
     s.fetches_failed[STS_TLS_NAME] = 2;
     stats_count_answer(&s, VERDICT_SECURE, STS_OK, SOURCE_MEMORY, 1);
@@ -137,6 +138,7 @@ test_prometheus_has_the_figures(void **state)
 {
     static const char *const lines[] = {
         "\nsts_questions_total 3\n",
+        "\nsts_redis_refused_total 4\n",
         "\nsts_answers_total{verdict=\"secure\"} 1\n",
         "\nsts_answers_total{verdict=\"none\"} 2\n",
         "\nsts_reasons_total{reason=\"no-record\"} 2\n",
