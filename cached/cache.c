@@ -1,4 +1,4 @@
-#include "cached/cache.h"
+#include "cached/cache_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -6,7 +6,6 @@
 #include <sys/random.h>
 
 #include "cached/cache_lmdb.h"
-#include "cached/cache_mem.h"
 #include "cached/cache_store.h"
 #include "common/clock.h"
 
@@ -24,12 +23,6 @@ enum {
     MX_MIN_S = 60,
     MX_MAX_S = 600,
     FETCHES_KEPT_S = DAY_S
-};
-
-struct cache {
-    struct cache_mem *mem;
-    struct store *store;
-    int64_t refresh_interval_s;
 };
 
 struct cache *
@@ -107,16 +100,18 @@ load(struct cache *c, const char *domain)
     }
     e->source = SOURCE_LMDB;
     e->asked_day = (uint32_t)record.asked_day;
+    e->seq = record.seq;
     memcpy(e->id, record.id, sizeof e->id);
+    cache_replace_old_ids(c, e, record.old_ids);
     if (e->fetched_s != record.fetched_s)
-        cache_store_write(c->store, e, false); /* or each start would give it a whole new term */
+        cache_store_write(c->store, e); /* or each start would give it a whole new term */
     return e;
 }
 
 /* --- finding ------------------------------------------------------------- */
 
-static void
-replace_policy(struct cache *c, struct entry *e, struct policy *policy)
+void
+cache_replace_policy(struct cache *c, struct entry *e, struct policy *policy)
 {
     cache_mem_take(c->mem, e);
     policy_free(e->policy);
@@ -124,12 +119,27 @@ replace_policy(struct cache *c, struct entry *e, struct policy *policy)
     cache_mem_settle(c->mem, e);
 }
 
-static void
-replace_fetches(struct cache *c, struct entry *e, struct fetch_memory *fetches)
+void
+cache_replace_fetches(struct cache *c, struct entry *e, struct fetch_memory *fetches)
 {
     cache_mem_take(c->mem, e);
     free(e->fetches);
     e->fetches = fetches;
+    cache_mem_settle(c->mem, e);
+}
+
+void
+cache_replace_old_ids(struct cache *c, struct entry *e, const struct record_old_id *ids)
+{
+    struct record_old_id *copy = NULL;
+
+    if (ids != NULL && ids[0].id[0] != '\0') {
+        copy = alloc_zero(RECORD_OLD_IDS, sizeof *copy);
+        memcpy(copy, ids, RECORD_OLD_IDS * sizeof *copy);
+    }
+    cache_mem_take(c->mem, e);
+    free(e->old_ids);
+    e->old_ids = copy;
     cache_mem_settle(c->mem, e);
 }
 
@@ -146,10 +156,10 @@ drop_old(struct cache *c, struct entry *e)
     int64_t now_ms = clock_boot_ms();
 
     if (e->fetches != NULL && now_ms - e->fetches->tried_ms[0] >= FETCHES_KEPT_S * SECOND_MS)
-        replace_fetches(c, e, NULL);
+        cache_replace_fetches(c, e, NULL);
     if (e->policy == NULL || now_ms < e->expires_ms)
         return e;
-    replace_policy(c, e, NULL);
+    cache_replace_policy(c, e, NULL);
     e->id[0] = '\0';
     e->source = SOURCE_NONE;
     drop_from_store(c, e->domain);
@@ -214,8 +224,8 @@ refresh_after_s(const struct cache *c, const struct policy *policy)
     return after_s < REFRESH_MIN_S ? REFRESH_MIN_S : after_s;
 }
 
-static void
-clear_outcome(struct entry *e)
+void
+cache_clear_outcome(struct entry *e)
 {
     e->outcome = STS_OK;
     e->outcome_unknown = 0;
@@ -223,8 +233,8 @@ clear_outcome(struct entry *e)
     e->backoff_s = 0;
 }
 
-static void
-copy_id(char to[TXT_ID_SIZE], const char *id)
+void
+cache_copy_id(char to[TXT_ID_SIZE], const char *id)
 {
     size_t len = strnlen(id, TXT_ID_SIZE - 1);
 
@@ -233,24 +243,74 @@ copy_id(char to[TXT_ID_SIZE], const char *id)
 }
 
 void
+cache_clear_failure(struct entry *e)
+{
+    if (e->fetches == NULL)
+        return;
+    e->fetches->failed_id[0] = '\0';
+    e->fetches->error = STS_OK;
+    e->fetches->http_status = 0;
+    e->fetches->detail[0] = '\0';
+}
+
+/* What was just learnt comes after what was held. */
+static void
+raise_seq(struct entry *e)
+{
+    uint64_t seq = e->next_seq != 0 ? e->next_seq : (uint64_t)clock_wall_s() * 1000000;
+
+    e->seq = seq > e->seq ? seq : e->seq + 1;
+    e->next_seq = 0;
+}
+
+/* The id of the policy that is being replaced is remembered, and the new one no longer old. */
+static void
+note_old_id(struct cache *c, struct entry *e, const char *id)
+{
+    struct record_old_id ids[RECORD_OLD_IDS] = {0};
+    size_t count = 1;
+
+    if (e->policy == NULL || e->id[0] == '\0' || strcmp(e->id, id) == 0)
+        return;
+    cache_copy_id(ids[0].id, e->id);
+    ids[0].superseded_s = clock_wall_s();
+    for (size_t i = 0; e->old_ids != NULL && i < RECORD_OLD_IDS && count < RECORD_OLD_IDS; i++) {
+        if (e->old_ids[i].id[0] != '\0' && strcmp(e->old_ids[i].id, id) != 0 &&
+            strcmp(e->old_ids[i].id, e->id) != 0)
+            ids[count++] = e->old_ids[i];
+    }
+    cache_replace_old_ids(c, e, ids);
+}
+
+bool
+cache_id_is_old(const struct entry *e, const char *id)
+{
+    int64_t now_s = clock_wall_s();
+
+    for (size_t i = 0; e->old_ids != NULL && i < RECORD_OLD_IDS; i++) {
+        if (strcmp(e->old_ids[i].id, id) == 0 && e->old_ids[i].superseded_s <= now_s &&
+            now_s - e->old_ids[i].superseded_s < DAY_S)
+            return true;
+    }
+    return false;
+}
+
+void
 cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const char *id)
 {
-    replace_policy(c, e, policy);
+    note_old_id(c, e, id);
+    cache_replace_policy(c, e, policy);
     e->expires_ms = in_seconds(policy_life_s(policy));
     e->refresh_ms = in_seconds(refresh_after_s(c, policy));
     e->source = SOURCE_FETCH;
+    raise_seq(e);
     if (id != e->id)
-        copy_id(e->id, id);
+        cache_copy_id(e->id, id);
     if (e->asked_day == 0)
         e->asked_day = (uint32_t)today();
-    clear_outcome(e);
-    if (e->fetches != NULL) {
-        e->fetches->failed_id[0] = '\0';
-        e->fetches->error = STS_OK;
-        e->fetches->http_status = 0;
-        e->fetches->detail[0] = '\0';
-    }
-    cache_store_write(c->store, e, true);
+    cache_clear_outcome(e);
+    cache_clear_failure(e);
+    cache_store_write(c->store, e);
 }
 
 static void
@@ -267,7 +327,7 @@ cache_set_none(struct cache *c, struct entry *e, enum sts_error outcome, uint32_
 
     (void)c;
     note_checked(e, kept_s);
-    clear_outcome(e);
+    cache_clear_outcome(e);
     if (e->policy != NULL && clock_boot_ms() < e->expires_ms)
         return;
     e->outcome = (uint8_t)outcome;
@@ -282,7 +342,7 @@ cache_set_unknown(struct cache *c, struct entry *e, enum sts_error outcome)
     (void)c;
     if (wait_s > UNKNOWN_MAX_S)
         wait_s = UNKNOWN_MAX_S;
-    clear_outcome(e);
+    cache_clear_outcome(e);
     e->backoff_s = wait_s;
     e->recheck_ms = in_seconds(wait_s);
     if (e->policy != NULL && clock_boot_ms() < e->expires_ms)
@@ -299,17 +359,18 @@ cache_set_checked(struct cache *c, struct entry *e, uint32_t ttl_s)
     note_checked(e, ttl_s);
     if (e->outcome_unknown || e->outcome == STS_NO_RECORD || e->outcome == STS_SEVERAL_RECORDS ||
         e->outcome == STS_BAD_RECORD)
-        clear_outcome(e);
+        cache_clear_outcome(e);
     e->backoff_s = 0;
 }
 
 void
-cache_note_fetch(struct cache *c, struct entry *e)
+cache_note_fetch(struct cache *c, struct entry *e, uint64_t seq)
 {
     if (e->fetches == NULL)
-        replace_fetches(c, e, alloc_zero(1, sizeof *e->fetches));
+        cache_replace_fetches(c, e, alloc_zero(1, sizeof *e->fetches));
     memmove(&e->fetches->tried_ms[1], &e->fetches->tried_ms[0], 2 * sizeof e->fetches->tried_ms[0]);
     e->fetches->tried_ms[0] = clock_boot_ms();
+    e->next_seq = seq;
 }
 
 void
@@ -317,16 +378,17 @@ cache_note_failure(struct cache *c, struct entry *e, const char *id,
                    const struct fetch_result *result, uint32_t retry_s)
 {
     if (e->fetches == NULL)
-        cache_note_fetch(c, e);
-    copy_id(e->fetches->failed_id, id);
+        cache_note_fetch(c, e, 0);
+    cache_copy_id(e->fetches->failed_id, id);
     e->fetches->error = result->error;
     e->fetches->http_status = result->http_status;
     memcpy(e->fetches->detail, result->detail, sizeof e->fetches->detail);
     if (e->policy == NULL) {
         if (id != e->id)
-            copy_id(e->id, id);
+            cache_copy_id(e->id, id);
         return;
     }
+    raise_seq(e);
     cache_put_off_refresh(c, e, retry_s);
 }
 
@@ -334,7 +396,7 @@ void
 cache_put_off_refresh(struct cache *c, struct entry *e, uint32_t wait_s)
 {
     e->refresh_ms = in_seconds(wait_s);
-    cache_store_write(c->store, e, false);
+    cache_store_write(c->store, e);
 }
 
 void
@@ -373,11 +435,13 @@ make_empty(struct cache *c, struct entry *e)
     policy_free(e->policy);
     free(e->mx);
     free(e->fetches);
+    free(e->old_ids);
     e->policy = NULL;
     e->mx = NULL;
     e->fetches = NULL;
+    e->old_ids = NULL;
     cache_mem_settle(c->mem, e);
-    clear_outcome(e);
+    cache_clear_outcome(e);
     e->checked_ms = e->recheck_ms = 0;
     e->source = SOURCE_NONE;
     e->id[0] = '\0';
@@ -400,9 +464,9 @@ cache_forget(struct cache *c, const char *domain)
 void
 cache_forget_outcome(struct cache *c, struct entry *e)
 {
-    clear_outcome(e);
+    cache_clear_outcome(e);
     if (e->fetches != NULL)
-        replace_fetches(c, e, NULL);
+        cache_replace_fetches(c, e, NULL);
 }
 
 void
@@ -411,7 +475,7 @@ cache_note_asked(struct cache *c, struct entry *e)
     if (e->policy == NULL || e->asked_day == (uint32_t)today())
         return;
     e->asked_day = (uint32_t)today();
-    cache_store_write(c->store, e, false);
+    cache_store_write(c->store, e);
 }
 
 /* --- looking on ---------------------------------------------------------- */
@@ -423,7 +487,7 @@ cache_stats(const struct cache *c, struct cache_stats *stats)
 }
 
 void
-cache_walk(struct cache *c, void (*each)(const struct entry *, void *arg), void *arg)
+cache_walk(struct cache *c, void (*each)(struct entry *, void *arg), void *arg)
 {
     cache_mem_walk(c->mem, each, arg);
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cached/record.h"
 #include "cached/source.h"
 #include "cached/table.h"
 #include "common/answer.h"
@@ -41,17 +42,20 @@ struct fetch_memory {
 /* All *_ms are boot times. Fields are read by anyone, changed only through the functions below. */
 struct entry {
     struct table_link link;
-    struct entry *newer, *older;  /* order of use within its half */
-    struct policy *policy;        /* NULL: none in force is known */
-    struct mx_set *mx;            /* NULL: never looked up or dropped */
-    struct fetch_memory *fetches; /* NULL: no fetch is remembered */
-    int64_t fetched_s;            /* wall time of the fetch */
-    int64_t expires_ms;           /* end of the policy's term */
-    int64_t refresh_ms;           /* a whole fetch is due */
-    int64_t checked_ms;           /* the last answer about TXT; 0: none in this process */
-    int64_t recheck_ms;           /* TXT is to be asked again */
-    int64_t outcome_until_ms;     /* `outcome` is answered at once until then */
-    uint32_t bytes;               /* in the account of memory */
+    struct entry *newer, *older;   /* order of use within its half */
+    struct policy *policy;         /* NULL: none in force is known */
+    struct mx_set *mx;             /* NULL: never looked up or dropped */
+    struct fetch_memory *fetches;  /* NULL: no fetch is remembered */
+    struct record_old_id *old_ids; /* RECORD_OLD_IDS of them, newest first; NULL: none */
+    uint64_t seq;      /* order of the policy, or of its tombstone, among the fetches of the farm */
+    uint64_t next_seq; /* of the last fetch, until it brings a policy; 0: the clock gives it */
+    int64_t fetched_s; /* wall time of the fetch */
+    int64_t expires_ms;       /* end of the policy's term */
+    int64_t refresh_ms;       /* a whole fetch is due */
+    int64_t checked_ms;       /* the last answer about TXT; 0: none in this process */
+    int64_t recheck_ms;       /* TXT is to be asked again */
+    int64_t outcome_until_ms; /* `outcome` is answered at once until then */
+    uint32_t bytes;           /* in the account of memory */
     uint32_t asked_day;
     uint16_t backoff_s;      /* unknown: the present wait */
     uint8_t outcome;         /* enum sts_error while there is no policy; STS_OK: nothing known */
@@ -92,8 +96,9 @@ void cache_set_unknown(struct cache *, struct entry *, enum sts_error outcome);
 /* TXT was asked and answered now with a good record; ask again after `ttl_s` (60-300 s bounds are
  * applied here). */
 void cache_set_checked(struct cache *, struct entry *, uint32_t ttl_s);
-/* A fetch begins: remembers the time. */
-void cache_note_fetch(struct cache *, struct entry *);
+/* A fetch begins: remembers the time, and the place of what comes of it in the farm's order (0: by
+ * this host's clock). */
+void cache_note_fetch(struct cache *, struct entry *, uint64_t seq);
 /* It failed, for this id. With a policy in force the next refresh is put off by `retry_s`. Kept for
  * a day after the last fetch. */
 void cache_note_failure(struct cache *, struct entry *, const char *id, const struct fetch_result *,
@@ -107,8 +112,39 @@ void cache_set_mx(struct cache *, struct entry *, const struct mx_result *);
 void cache_forget(struct cache *, const char *domain);
 /* Forgets outcome, back-off and fetch memory, not the policy. */
 void cache_forget_outcome(struct cache *, struct entry *);
+/* True when `id` was that of an earlier policy within the last day: it is not news, another
+ * resolver merely told it later. */
+bool cache_id_is_old(const struct entry *, const char *id);
 /* A question came for a policy: writes the day to LMDB when it changed. */
 void cache_note_asked(struct cache *, struct entry *);
+
+/* --- shared with the farm --------------------------------------------------------------------- */
+
+enum cache_taken {
+    CACHE_TAKEN,
+    CACHE_SAME,   /* just that is held, or there was nothing to forget */
+    CACHE_OLDER,  /* what is held is newer */
+    CACHE_USELESS /* over, or no policy at all */
+};
+/* Takes a verified record of the farm. A policy with a higher seq than what is held goes to LMDB,
+ * and to memory where the domain is there or `to_memory`; the try that a failure tells of counts as
+ * ours for five minutes, where no policy is in force and the domain is in memory or `to_memory`; a
+ * tombstone forgets a policy with a lower seq. */
+MUST_CHECK enum cache_taken cache_take(struct cache *, const struct record *, bool to_memory);
+/* What is held of the domain, as a record to share: the policy in force, or else the failure that
+ * stands. `body` (emptied first, limit at least RECORD_MAX) holds the policy's. `*life_s`: how long
+ * the record has to live, at least 1. False: nothing is held. */
+MUST_CHECK bool cache_give(struct cache *, const char *domain, struct buf *body, struct record *,
+                           int64_t *life_s);
+/* A tombstone for the policy held, with its seq raised to at least `seq` and above what is held.
+ * False: no policy is held. */
+MUST_CHECK bool cache_bury(struct cache *, const char *domain, uint64_t seq, struct record *,
+                           int64_t *life_s);
+/* The farm has what is held under this seq now. */
+void cache_set_seq(struct cache *, const char *domain, uint64_t seq);
+/* Forgets outcome and fetch memory of all domains in memory without a policy that match (NULL:
+ * all). */
+void cache_forget_outcomes(struct cache *, const char *glob);
 
 struct cache_stats {
     uint64_t policies, others; /* entries in memory */
@@ -117,6 +153,6 @@ struct cache_stats {
 };
 void cache_stats(const struct cache *, struct cache_stats *);
 /* Calls `each` for every entry in memory, in no order. Nothing may be added meanwhile. */
-void cache_walk(struct cache *, void (*each)(const struct entry *, void *arg), void *arg);
+void cache_walk(struct cache *, void (*each)(struct entry *, void *arg), void *arg);
 
 #endif

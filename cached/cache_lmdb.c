@@ -99,8 +99,8 @@ store_close(struct store *s)
 static bool
 decode(struct store *s, const char *domain, const struct buf *bytes, struct record *record)
 {
-    if (!buf_failed(bytes) && record_decode(buf_string(bytes), bytes->len, record) &&
-        strcmp(record->domain, domain) == 0)
+    if (!buf_failed(bytes) && record_decode(buf_string(bytes), bytes->len, NULL, record) &&
+        record->kind == RECORD_POLICY && strcmp(record->domain, domain) == 0)
         return true;
     s->unsound++;
     log_warning("store: the record of domain=%s is damaged and was deleted", domain);
@@ -124,7 +124,8 @@ find_queued(struct store *s, const char *domain, struct buf *bytes, struct recor
 {
     enum store_queued queued = store_writer_find(s->writer, domain, bytes);
 
-    *found = queued == STORE_QUEUED_PUT && record_decode(buf_string(bytes), bytes->len, record);
+    *found =
+        queued == STORE_QUEUED_PUT && record_decode(buf_string(bytes), bytes->len, NULL, record);
     return queued != STORE_QUEUED_NOTHING;
 }
 

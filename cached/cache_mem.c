@@ -54,6 +54,8 @@ weigh(const struct entry *e)
         bytes += e->mx->size + HEAP_COST;
     if (e->fetches != NULL)
         bytes += sizeof *e->fetches + HEAP_COST;
+    if (e->old_ids != NULL)
+        bytes += RECORD_OLD_IDS * sizeof *e->old_ids + HEAP_COST;
     return (uint32_t)bytes;
 }
 
@@ -79,6 +81,7 @@ free_entry(struct entry *e)
     policy_free(e->policy);
     free(e->mx);
     free(e->fetches);
+    free(e->old_ids);
     free(e);
 }
 
@@ -203,10 +206,10 @@ cache_mem_stats(const struct cache_mem *m, struct cache_stats *stats)
 }
 
 void
-cache_mem_walk(struct cache_mem *m, void (*each)(const struct entry *, void *arg), void *arg)
+cache_mem_walk(struct cache_mem *m, void (*each)(struct entry *, void *arg), void *arg)
 {
-    for (const struct entry *e = m->with_policy.newest; e != NULL; e = e->older)
+    for (struct entry *e = m->with_policy.newest; e != NULL; e = e->older)
         each(e, arg);
-    for (const struct entry *e = m->others.newest; e != NULL; e = e->older)
+    for (struct entry *e = m->others.newest; e != NULL; e = e->older)
         each(e, arg);
 }

@@ -33,6 +33,6 @@ void cache_mem_settle(struct cache_mem *, struct entry *);
 void cache_mem_shrink(struct cache_mem *);
 
 void cache_mem_stats(const struct cache_mem *, struct cache_stats *);
-void cache_mem_walk(struct cache_mem *, void (*each)(const struct entry *, void *arg), void *arg);
+void cache_mem_walk(struct cache_mem *, void (*each)(struct entry *, void *arg), void *arg);
 
 #endif

@@ -25,6 +25,12 @@ cache_store_read(struct store *store, const char *domain, struct record *record)
 }
 
 bool
+cache_store_is_running(const struct record *record, const struct policy *policy)
+{
+    return record->fetched_s + policy_life_s(policy) > clock_wall_s();
+}
+
+bool
 cache_store_start_term(struct entry *e, const struct record *record)
 {
     int64_t now_s = clock_wall_s(), life_s = policy_life_s(e->policy);
@@ -44,26 +50,6 @@ cache_store_start_term(struct entry *e, const struct record *record)
     return true;
 }
 
-/* That of the stored record while the policy is the same; above it, and not behind the clock, when
- * it is new. */
-static uint64_t
-next_seq(struct store *store, const char *domain, bool is_new)
-{
-    uint64_t seq = (uint64_t)clock_wall_s() * 1000000;
-    struct record old;
-    struct buf bytes;
-
-    buf_init(&bytes, RECORD_MAX);
-    if (store_get(store, domain, &bytes, &old)) {
-        if (!is_new)
-            seq = old.seq;
-        else if (old.seq >= seq)
-            seq = old.seq + 1;
-    }
-    buf_done(&bytes);
-    return seq;
-}
-
 /* To the nearest, so that a time written down again and again does not creep. */
 static int64_t
 to_seconds(int64_t ms)
@@ -80,21 +66,31 @@ not_negative(int64_t value)
 /* The times are told from the boot clock anew each time: should the wall clock have been wrong at
  * the fetch and set since, the record comes right. */
 void
-cache_store_write(struct store *store, struct entry *e, bool is_new)
+cache_store_record(struct entry *e, struct record *record)
 {
     int64_t now_s = clock_wall_s(), now_ms = clock_boot_ms();
-    struct record record = {
+
+    e->fetched_s = now_s + to_seconds(e->expires_ms - now_ms) - policy_life_s(e->policy);
+    *record = (struct record){
+        .kind = RECORD_POLICY,
+        .seq = e->seq,
+        .fetched_s = not_negative(e->fetched_s),
         .refresh_s = not_negative(now_s + to_seconds(e->refresh_ms - now_ms)),
         .asked_day = e->asked_day,
         .body = policy_body(e->policy),
     };
+    memcpy(record->domain, e->domain, strlen(e->domain) + 1);
+    memcpy(record->id, e->id, sizeof record->id);
+    if (e->old_ids != NULL)
+        memcpy(record->old_ids, e->old_ids, sizeof record->old_ids);
+}
 
-    e->fetched_s = now_s + to_seconds(e->expires_ms - now_ms) - policy_life_s(e->policy);
-    if (store == NULL)
-        return;
-    record.fetched_s = not_negative(e->fetched_s);
-    record.seq = next_seq(store, e->domain, is_new);
-    memcpy(record.domain, e->domain, strlen(e->domain) + 1);
-    memcpy(record.id, e->id, sizeof record.id);
-    store_put(store, &record);
+void
+cache_store_write(struct store *store, struct entry *e)
+{
+    struct record record;
+
+    cache_store_record(e, &record);
+    if (store != NULL)
+        store_put(store, &record);
 }

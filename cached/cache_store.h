@@ -18,8 +18,12 @@ MUST_CHECK struct policy *cache_store_read(struct store *, const char *domain,
 /* Sets the times of an entry that holds the policy of the record. A fetch in the future counts as
  * now. False: the term is over. */
 MUST_CHECK bool cache_store_start_term(struct entry *, const struct record *);
-/* Writes the entry's policy down (`store` NULL: nowhere). `is_new`: it was just fetched, and its
- * seq rises above that of the record before. Sets `fetched_s` to what the wall clock says now. */
-void cache_store_write(struct store *, struct entry *, bool is_new);
+/* True when the term of the record's policy is not over by the wall clock. */
+bool cache_store_is_running(const struct record *, const struct policy *);
+/* The entry's policy as a record, its body borrowed. Sets `fetched_s` to what the wall
+ * clock says now. */
+void cache_store_record(struct entry *, struct record *);
+/* Writes the entry's policy down, as above (`store` NULL: nowhere). */
+void cache_store_write(struct store *, struct entry *);
 
 #endif

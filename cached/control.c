@@ -11,6 +11,7 @@
 #include "cached/held.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/glob.h"
 #include "common/log.h"
 #include "common/nexthop.h"
 
@@ -418,7 +419,7 @@ run_flush(struct command *c)
         command_reply_error(c, EXIT_BAD_USAGE, "usage: flush DOMAIN|GLOB|--all [wait] [force]");
     } else if (strcmp(c->words[1], "--all") == 0) {
         flush_many(c, NULL, force);
-    } else if (held_is_glob(c->words[1])) {
+    } else if (glob_is(c->words[1])) {
         ascii_lower_bytes(c->words[1], strlen(c->words[1]));
         flush_many(c, c->words[1], force);
     } else {

@@ -9,6 +9,7 @@
 #include "cached/cache.h"
 #include "cached/held.h"
 #include "common/buf.h"
+#include "common/glob.h"
 
 enum { FORGET_A_STEP = 1000, NAMES_MAX = 512 * 1024 * 1024 };
 
@@ -55,13 +56,13 @@ step_soon(struct flush *f)
 /* --- domains without a policy ----------------------------------------------------------------- */
 
 static void
-note_name(const struct entry *e, void *arg)
+note_name(struct entry *e, void *arg)
 {
     struct flush *f = arg;
 
     if (e->policy != NULL || !held_anything(e))
         return;
-    if (f->glob == NULL || held_glob_matches(f->glob, e->domain))
+    if (f->glob == NULL || glob_matches(f->glob, e->domain))
         buf_add(&f->names, e->domain, strlen(e->domain) + 1);
 }
 

@@ -6,6 +6,7 @@
 #include "cached/cache_lmdb.h"
 #include "cached/verdict.h"
 #include "common/clock.h"
+#include "common/glob.h"
 
 enum {
     WRITE_DELAY_S = 60 /* far more than the store's writer ever needs */
@@ -31,46 +32,16 @@ struct page {
     bool full;
 };
 
-bool
-held_glob_matches(const char *glob, const char *name)
-{
-    const char *star = NULL, *resume = NULL;
-
-    while (*name != '\0') {
-        if (*glob == '*') {
-            star = ++glob;
-            resume = name;
-        } else if (*glob == '?' || *glob == *name) {
-            glob++;
-            name++;
-        } else if (star != NULL) {
-            glob = star;
-            name = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (*glob == '*')
-        glob++;
-    return *glob == '\0';
-}
-
-bool
-held_is_glob(const char *text)
-{
-    return strpbrk(text, "*?") != NULL;
-}
-
 static bool
 matches(const struct held *h, const char *domain)
 {
-    return h->glob == NULL || held_glob_matches(h->glob, domain);
+    return h->glob == NULL || glob_matches(h->glob, domain);
 }
 
 /* --- what memory alone may hold --------------------------------------------------------------- */
 
 static void
-note_entry(const struct entry *e, void *arg)
+note_entry(struct entry *e, void *arg)
 {
     struct held *h = arg;
 

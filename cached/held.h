@@ -45,8 +45,4 @@ bool held_find(struct cache *, struct store *, const char *domain, held_each_fn 
  * be NULL. */
 bool held_anything(const struct entry *);
 
-/* `*` stands for any bytes, dots too, `?` for one; no other special byte. */
-bool held_glob_matches(const char *glob, const char *name);
-bool held_is_glob(const char *text);
-
 #endif

@@ -3,6 +3,7 @@ noinst_LIBRARIES += libcached.a
 libcached_a_SOURCES = \
 	cached/address.c cached/address.h \
 	cached/cache.c cached/cache.h \
+	cached/cache_farm.c cached/cache_parts.h \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
 	cached/cache_mem.c cached/cache_mem.h \
 	cached/cache_store.c cached/cache_store.h \
@@ -16,6 +17,7 @@ libcached_a_SOURCES = \
 	cached/dns_screen.c cached/dns_screen.h \
 	cached/dns_servers.c cached/dns_servers.h \
 	cached/exitcode.c cached/exitcode.h \
+	cached/farm_key.c cached/farm_key.h \
 	cached/fetch.c cached/fetch.h \
 	cached/fetch_line.c cached/fetch_line.h \
 	cached/fetch_loop.c cached/fetch_loop.h \

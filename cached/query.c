@@ -107,7 +107,7 @@ step_fetch(struct resolution *r)
 {
     struct query_engine *q = r->engine;
 
-    cache_note_fetch(q->cache, r->entry);
+    cache_note_fetch(q->cache, r->entry, 0);
     q->stats->fetches++;
     r->job = source_fetch(q->source, r->entry->domain, on_fetch, r);
     return WAIT;

@@ -2,58 +2,84 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
 #include "common/policy.h"
 
-#define MAGIC "sts1 policy\n"
-#define NO_ID "-"
+#define MAGIC "sts1 "
+#define NOTHING "-"
 #define NUMBER_MAX 999999999999999999 /* what 18 digits hold */
 
-enum { SUM_BYTES = 32, SUM_DIGITS = 2 * SUM_BYTES, SUM_LINE = 5 + SUM_DIGITS + 1, DIGITS_MAX = 18 };
+enum { MAC_LINE = 5 + FARM_MAC_DIGITS + 1, DIGITS_MAX = 18, STATUS_DIGITS_MAX = 3 };
 
-/* Writes "sum: <hex>\n" for the bytes. */
+static const char *const kinds[] = {"policy", "failure", "tombstone"};
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
 static void
-write_sum_line(const char *bytes, size_t len, char line[SUM_LINE])
+write_old_ids(const struct record *r, struct buf *out)
 {
-    static const char hex[] = "0123456789abcdef";
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    char *to = line + 5;
-
-    if (EVP_Digest(bytes, len, sum, NULL, EVP_sha256(), NULL) != 1) {
-        log_error("OpenSSL cannot compute SHA-256");
-        abort(); /* as when memory runs out: nothing could be trusted or kept */
-    }
-    memcpy(line, "sum: ", 5);
-    for (int i = 0; i < SUM_BYTES; i++) {
-        *to++ = hex[sum[i] >> 4];
-        *to++ = hex[sum[i] & 15];
-    }
-    *to = '\n';
+    buf_add_string(out, "old-ids: ");
+    if (r->old_ids[0].id[0] == '\0')
+        buf_add_string(out, NOTHING);
+    for (size_t i = 0; i < RECORD_OLD_IDS && r->old_ids[i].id[0] != '\0'; i++)
+        buf_printf(out, "%s%s=%" PRId64, i > 0 ? " " : "", r->old_ids[i].id,
+                   r->old_ids[i].superseded_s);
+    buf_add_char(out, '\n');
 }
 
-void
-record_encode(const struct record *r, struct buf *out)
+static void
+write_policy(const struct record *r, struct buf *out)
 {
-    char sum[SUM_LINE];
-    size_t start = out->len;
-
-    assert(r->seq <= NUMBER_MAX && r->fetched_s >= 0 && r->refresh_s >= 0 && r->asked_day >= 0);
-    buf_printf(out,
-               MAGIC "domain: %s\nseq: %" PRIu64 "\nid: %s\nfetched: %" PRId64 "\nrefresh: %" PRId64
-                     "\nasked: %" PRId64 "\nbody: %zu\n",
-               r->domain, r->seq, r->id[0] ? r->id : NO_ID, r->fetched_s, r->refresh_s,
+    assert(r->refresh_s >= 0 && r->asked_day >= 0);
+    buf_printf(out, "refresh: %" PRId64 "\nasked: %" PRId64 "\nbody: %zu\n", r->refresh_s,
                r->asked_day, r->body.len);
     buf_add(out, r->body.at, r->body.len);
     buf_add_char(out, '\n');
+}
+
+static void
+write_failure(const struct record *r, struct buf *out)
+{
+    assert(r->error != STS_OK && r->http_status >= 0 && r->http_status < 1000);
+    buf_printf(out, "error: %s %d ", sts_error_name(r->error), r->http_status);
+    for (const char *at = r->detail; *at != '\0'; at++)
+        buf_add_char(out, *at >= ' ' && *at <= '~' ? *at : '?');
+    buf_add_char(out, '\n');
+}
+
+void
+record_encode(const struct record *r, const struct farm_key *key, struct buf *out)
+{
+    char mac[FARM_MAC_DIGITS];
+    size_t start = out->len;
+
+    assert(r->seq <= NUMBER_MAX && r->fetched_s >= 0);
+    buf_printf(out, MAGIC "%s\ndomain: %s\nseq: %" PRIu64 "\nid: %s\n", kinds[r->kind], r->domain,
+               r->seq, r->id[0] ? r->id : NOTHING);
+    write_old_ids(r, out);
+    buf_printf(out, "fetched: %" PRId64 "\n", r->fetched_s);
+    switch (r->kind) {
+    case RECORD_POLICY:
+        write_policy(r, out);
+        break;
+    case RECORD_FAILURE:
+        write_failure(r, out);
+        break;
+    case RECORD_TOMBSTONE:
+        buf_printf(out, "until: %" PRId64 "\n", r->until_s);
+        break;
+    }
     if (buf_failed(out))
         return;
-    write_sum_line(out->data + start, out->len - start, sum);
-    buf_add(out, sum, sizeof sum);
+    farm_key_sign(key, out->data + start, out->len - start, mac);
+    buf_add_string(out, "mac: ");
+    buf_add(out, mac, sizeof mac);
+    buf_add_char(out, '\n');
 }
+
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Takes "key: " and the rest of its line. */
 static bool
@@ -66,15 +92,21 @@ take_line(struct scan *s, const char *key, struct span *value)
 }
 
 static bool
+read_number(struct span value, int digits_max, uint64_t *out)
+{
+    struct scan digits = scan_bytes(value.at, value.len);
+
+    if (value.len > 1 && value.at[0] == '0')
+        return false;
+    return scan_number(&digits, digits_max, out) && scan_is_done(&digits);
+}
+
+static bool
 take_number(struct scan *s, const char *key, uint64_t *out)
 {
     struct span value;
-    struct scan digits;
 
-    if (!take_line(s, key, &value) || (value.len > 1 && value.at[0] == '0'))
-        return false;
-    digits = scan_bytes(value.at, value.len);
-    return scan_number(&digits, DIGITS_MAX, out) && scan_is_done(&digits);
+    return take_line(s, key, &value) && read_number(value, DIGITS_MAX, out);
 }
 
 static bool
@@ -86,6 +118,23 @@ take_time(struct scan *s, const char *key, int64_t *out)
         return false;
     *out = (int64_t)number;
     return true;
+}
+
+static bool
+take_kind(struct scan *s, enum record_kind *out)
+{
+    struct span value;
+
+    if (!scan_word(s, MAGIC))
+        return false;
+    value = scan_until(s, '\n');
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (span_is(value, kinds[i])) {
+            *out = (enum record_kind)i;
+            return scan_char(s, '\n');
+        }
+    }
+    return false;
 }
 
 static bool
@@ -101,15 +150,12 @@ take_domain(struct scan *s, char out[DOMAIN_SIZE])
     return domain_is_normal(out);
 }
 
+/* An id as it stands in a TXT record, never empty. */
 static bool
-take_id(struct scan *s, char out[TXT_ID_SIZE])
+read_id(struct span value, char out[TXT_ID_SIZE])
 {
-    struct span value;
-
-    if (!take_line(s, "id", &value) || value.len == 0 || value.len >= TXT_ID_SIZE)
+    if (value.len == 0 || value.len >= TXT_ID_SIZE)
         return false;
-    if (span_is(value, NO_ID))
-        value.len = 0;
     for (size_t i = 0; i < value.len; i++) {
         if (!ascii_is_alnum((unsigned char)value.at[i]))
             return false;
@@ -117,6 +163,54 @@ take_id(struct scan *s, char out[TXT_ID_SIZE])
     memcpy(out, value.at, value.len);
     out[value.len] = '\0';
     return true;
+}
+
+static bool
+take_id(struct scan *s, char out[TXT_ID_SIZE])
+{
+    struct span value;
+
+    if (!take_line(s, "id", &value))
+        return false;
+    out[0] = '\0';
+    return span_is(value, NOTHING) || read_id(value, out);
+}
+
+/* "id=time" */
+static bool
+read_old_id(struct span word, struct record_old_id *out)
+{
+    struct scan s = scan_bytes(word.at, word.len);
+    struct span id = scan_until(&s, '=');
+    uint64_t time;
+
+    if (!scan_char(&s, '=') ||
+        !read_number((struct span){s.at, (size_t)(s.end - s.at)}, DIGITS_MAX, &time))
+        return false;
+    out->superseded_s = (int64_t)time;
+    return read_id(id, out->id);
+}
+
+static bool
+take_old_ids(struct scan *s, struct record_old_id out[RECORD_OLD_IDS])
+{
+    struct span value;
+    struct scan words;
+
+    if (!take_line(s, "old-ids", &value))
+        return false;
+    if (span_is(value, NOTHING))
+        return true;
+    words = scan_bytes(value.at, value.len);
+    for (size_t i = 0; i < RECORD_OLD_IDS; i++) {
+        if (!read_old_id(scan_until(&words, ' '), &out[i]))
+            return false;
+        if (scan_is_done(&words))
+            return true;
+        if (!scan_char(&words, ' '))
+            return false;
+    }
+    return false;
 }
 
 static bool
@@ -132,22 +226,76 @@ take_body(struct scan *s, struct span *out)
     return scan_char(s, '\n');
 }
 
-bool
-record_decode(const char *bytes, size_t len, struct record *out)
+/* "reason status detail" */
+static bool
+take_error(struct scan *s, struct record *out)
 {
-    char sum[SUM_LINE];
+    struct span value, name, status, detail;
+    struct scan words;
+    uint64_t number;
+
+    if (!take_line(s, "error", &value))
+        return false;
+    words = scan_bytes(value.at, value.len);
+    name = scan_until(&words, ' ');
+    if (!scan_char(&words, ' '))
+        return false;
+    status = scan_until(&words, ' ');
+    if (!scan_char(&words, ' ') || !sts_error_from_name(name.at, name.len, &out->error) ||
+        out->error == STS_OK || !read_number(status, STATUS_DIGITS_MAX, &number))
+        return false;
+    out->http_status = (int)number;
+    detail = (struct span){words.at, (size_t)(words.end - words.at)};
+    if (detail.len >= sizeof out->detail)
+        return false;
+    for (size_t i = 0; i < detail.len; i++) {
+        if (detail.at[i] < ' ' || detail.at[i] > '~')
+            return false;
+    }
+    memcpy(out->detail, detail.at, detail.len);
+    return true;
+}
+
+static bool
+take_rest(struct scan *s, struct record *out)
+{
+    switch (out->kind) {
+    case RECORD_POLICY:
+        return take_time(s, "refresh", &out->refresh_s) && take_time(s, "asked", &out->asked_day) &&
+               take_body(s, &out->body);
+    case RECORD_FAILURE:
+        return take_error(s, out);
+    case RECORD_TOMBSTONE:
+        break;
+    }
+    return take_time(s, "until", &out->until_s);
+}
+
+/* Takes the last line away. */
+static bool
+is_signed(const char *bytes, size_t *len, const struct farm_key *key)
+{
+    const char *line;
+
+    if (*len < MAC_LINE || *len > RECORD_MAX)
+        return false;
+    *len -= MAC_LINE;
+    line = bytes + *len;
+    return memcmp(line, "mac: ", 5) == 0 && line[MAC_LINE - 1] == '\n' &&
+           farm_key_verify(key, bytes, *len, line + 5);
+}
+
+bool
+record_decode(const char *bytes, size_t len, const struct farm_key *key, struct record *out)
+{
     struct scan s;
 
-    if (len < SUM_LINE || len > RECORD_MAX)
-        return false;
-    len -= SUM_LINE;
-    write_sum_line(bytes, len, sum);
-    if (memcmp(bytes + len, sum, SUM_LINE) != 0)
-        return false;
     *out = (struct record){0};
+    if (!is_signed(bytes, &len, key))
+        return false;
     s = scan_bytes(bytes, len);
-    return scan_word(&s, MAGIC) && take_domain(&s, out->domain) &&
+    return take_kind(&s, &out->kind) && take_domain(&s, out->domain) &&
            take_number(&s, "seq", &out->seq) && take_id(&s, out->id) &&
-           take_time(&s, "fetched", &out->fetched_s) && take_time(&s, "refresh", &out->refresh_s) &&
-           take_time(&s, "asked", &out->asked_day) && take_body(&s, &out->body);
+           take_old_ids(&s, out->old_ids) && take_time(&s, "fetched", &out->fetched_s) &&
+           take_rest(&s, out) && scan_is_done(&s);
 }

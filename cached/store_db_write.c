@@ -109,8 +109,8 @@ read_old(struct store_db *db, const char *domain, struct record *old, bool *soun
     int error = mdb_get(db->write, db->policy, &key, &value);
 
     if (!error)
-        *sound =
-            record_decode(value.mv_data, value.mv_size, old) && strcmp(old->domain, domain) == 0;
+        *sound = record_decode(value.mv_data, value.mv_size, NULL, old) &&
+                 strcmp(old->domain, domain) == 0;
     return error;
 }
 

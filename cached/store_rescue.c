@@ -70,8 +70,8 @@ save(struct rescue *r, const char *domain, const struct buf *bytes)
     struct record record;
     struct buf known;
 
-    if (!record_decode(buf_string(bytes), bytes->len, &record) ||
-        strcmp(record.domain, domain) != 0)
+    if (!record_decode(buf_string(bytes), bytes->len, NULL, &record) ||
+        record.kind != RECORD_POLICY || strcmp(record.domain, domain) != 0)
         return STORE_DB_OK;
     buf_init(&known, RECORD_MAX);
     if (r->progress->pass != PASS_FORWARD)

@@ -411,7 +411,7 @@ new_change(const char *domain, const struct record *record)
     }
     c->record = *record;
     buf_init(&bytes, RECORD_MAX);
-    record_encode(record, &bytes);
+    record_encode(record, NULL, &bytes);
     assert(!buf_failed(&bytes));
     c->bytes = bytes.data; /* taken out of the buffer */
     c->len = bytes.len;

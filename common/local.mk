@@ -12,6 +12,7 @@ libcommon_a_SOURCES = \
 	common/daemon.c common/daemon.h \
 	common/domain.c common/domain.h \
 	common/error.c common/error.h \
+	common/glob.c common/glob.h \
 	common/log.c common/log.h \
 	common/nexthop.c common/nexthop.h \
 	common/policy.c common/policy.h \

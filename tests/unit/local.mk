@@ -32,6 +32,7 @@ UNIT_TESTS = \
 	tests/unit/common/test_domain \
 	tests/unit/common/test_nexthop \
 	tests/unit/common/test_policy \
+	tests/unit/common/test_glob \
 	tests/unit/common/test_scan \
 	tests/unit/common/test_txt \
 	tests/unit/common/test_daemon \
@@ -51,6 +52,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_fetch_line \
 	tests/unit/cached/test_source \
 	tests/unit/cached/test_table \
+	tests/unit/cached/test_farm_key \
 	tests/unit/cached/test_record \
 	tests/unit/cached/test_store_db \
 	tests/unit/cached/test_store_rescue \
@@ -70,6 +72,8 @@ tests_unit_common_test_nexthop_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_nexthop_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_policy_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_glob_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_glob_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_scan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_scan_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_txt_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -142,6 +146,8 @@ STORE_SAMPLES = tests/unit/cached/store_samples.c tests/unit/cached/store_sample
 CACHE_SAMPLES = tests/unit/cached/cache_samples.c tests/unit/cached/cache_samples.h $(STORE_SAMPLES)
 tests_unit_cached_test_table_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_table_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_farm_key_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_farm_key_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_record_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_lmdb_SOURCES = tests/unit/cached/test_cache_lmdb.c $(STORE_SAMPLES)

@@ -54,7 +54,7 @@ test_expired_entry_keeps_what_else_it_knows(void **state)
 
     (void)state;
     set_policy(cache, DOMAIN, 100);
-    cache_note_fetch(cache, cache_want(cache, DOMAIN));
+    cache_note_fetch(cache, cache_want(cache, DOMAIN), 0);
     pass(100);
     e = cache_get(cache, DOMAIN, true);
     assert_non_null(e);
@@ -237,7 +237,7 @@ test_new_policy_forgets_the_outcome(void **state)
     struct entry *e = cache_want(cache, DOMAIN);
 
     (void)state;
-    cache_note_fetch(cache, e);
+    cache_note_fetch(cache, e, 0);
     cache_note_failure(cache, e, "bad", &failure, 300);
     cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
     set_policy(cache, DOMAIN, HOUR_S);
@@ -263,7 +263,7 @@ test_fetches_are_remembered(void **state)
     snprintf(failure.detail, sizeof failure.detail, "HTTP status 503");
     for (int i = 0; i < 4; i++) {
         pass(10);
-        cache_note_fetch(cache, e);
+        cache_note_fetch(cache, e, 0);
     }
     for (int i = 0; i < 3; i++)
         assert_int_equal(e->fetches->tried_ms[i], boot_ms - i * 10000);
@@ -366,7 +366,7 @@ test_forget(void **state)
     assert_null(cache_get(cache, DOMAIN, true));
     set_policy(cache, DOMAIN, DAY_S);
     e = cache_get(cache, DOMAIN, false);
-    cache_note_fetch(cache, e);
+    cache_note_fetch(cache, e, 0);
     cache_pin(e);
     cache_forget(cache, DOMAIN);
     assert_ptr_equal(cache_get(cache, DOMAIN, true), e);
@@ -393,7 +393,7 @@ test_forget_outcome_keeps_the_policy(void **state)
     (void)state;
     set_policy(cache, DOMAIN, DAY_S);
     e = cache_get(cache, DOMAIN, false);
-    cache_note_fetch(cache, e);
+    cache_note_fetch(cache, e, 0);
     cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
     cache_forget_outcome(cache, e);
     assert_non_null(e->policy);

@@ -308,7 +308,7 @@ test_record_of_another_domain_is_unsound(void **state)
     store_close(store);
     other.body.len = 60;
     buf_init(&bytes, RECORD_MAX);
-    record_encode(&other, &bytes);
+    record_encode(&other, NULL, &bytes);
     assert_true(bytes.len <= 300);
     tamper("policy", "d000002.example", 15, bytes.data, bytes.len);
     buf_done(&bytes);

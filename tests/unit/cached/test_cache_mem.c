@@ -171,7 +171,7 @@ test_lower_limit_takes_effect(void **state)
 }
 
 static void
-count(const struct entry *e, void *arg)
+count(struct entry *e, void *arg)
 {
     assert_non_null(strstr(e->domain, ".example"));
     ++*(int *)arg;

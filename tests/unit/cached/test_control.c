@@ -271,7 +271,7 @@ test_show(void **state)
     int exit_code, tried;
     json_t *object;
 
-    cache_note_fetch(d->control.cache, e);
+    cache_note_fetch(d->control.cache, e, 0);
     cache_note_failure(d->control.cache, e, "id2", &failure, 300);
     object = json_of(run(d, "show A.example"));
     assert_int_equal(json_unpack(object, "{s:s s:s s:i s:{s:s s:s s:s s:i}}", "body", &body, "mode",

@@ -167,39 +167,6 @@ test_find(void **state)
     assert_string_equal(list, "a.example=s1 b.example=m1 ");
 }
 
-static void
-test_globs(void **state)
-{
-    static const struct {
-        const char *glob, *name;
-        bool want;
-    } rows[] = {
-        {"*", "", true},
-        {"*", "a.b.c", true},
-        {"*.example.com", "a.b.example.com", true},
-        {"*.example.com", "example.com", false},
-        {"*example.com", "example.com", true},
-        {"mail?.x", "mail1.x", true},
-        {"mail?.x", "mail.x", false},
-        {"a*b*c", "a-b-b-c", true},
-        {"a*b*c", "a-b-b", false},
-        {"*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
-        {"", "", true},
-        {"", "a", false},
-        {"x**", "xyz", true},
-        {"[x]", "x", false},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (held_glob_matches(rows[i].glob, rows[i].name) != rows[i].want)
-            fail_msg("%s on %s", rows[i].glob, rows[i].name);
-    }
-    assert_true(held_is_glob("*.x"));
-    assert_true(held_is_glob("a?"));
-    assert_false(held_is_glob("a.x"));
-}
-
 int
 main(void)
 {
@@ -208,7 +175,6 @@ main(void)
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_scan_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
-        cmocka_unit_test(test_globs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

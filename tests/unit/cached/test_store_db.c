@@ -52,7 +52,7 @@ put(const struct record *record)
     struct buf bytes;
 
     buf_init(&bytes, RECORD_MAX);
-    record_encode(record, &bytes);
+    record_encode(record, NULL, &bytes);
     assert_int_equal(store_db_put(db, record, bytes.data, bytes.len), STORE_DB_OK);
     buf_done(&bytes);
 }
@@ -255,7 +255,7 @@ test_evicts_lines_without_a_record(void **state)
 
     (void)state;
     buf_init(&bytes, RECORD_MAX);
-    record_encode(&moved, &bytes);
+    record_encode(&moved, NULL, &bytes);
     begin();
     moved.asked_day = 5; /* the line says another day than the record */
     assert_int_equal(store_db_put(db, &moved, bytes.data, bytes.len), STORE_DB_OK);

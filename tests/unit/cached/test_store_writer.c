@@ -108,7 +108,7 @@ test_policies_in_use_are_never_evicted(void **state)
 
     (void)state;
     for (int n = 0; n < MANY; n++)
-        put_asked_on(store, n, TODAY - STORE_KEEP_DAYS + n % 20, 150);
+        put_asked_on(store, n, TODAY - STORE_KEEP_DAYS + n % 20, 139);
     store_flush(store);
     store_stats(store, &stats);
     kept = stats.policies;
@@ -121,7 +121,7 @@ test_policies_in_use_are_never_evicted(void **state)
     /* those that are there can be renewed all the same */
     for (int round = 0; round < 20; round++) {
         for (int n = 0; n < 200; n++)
-            put_asked_on(store, n, TODAY, 150);
+            put_asked_on(store, n, TODAY, 139);
         store_flush(store);
     }
     store_stats(store, &stats);
@@ -135,16 +135,16 @@ test_policies_in_use_are_never_evicted(void **state)
         sample_domain(n, domain);
         store_delete(store, domain);
     }
-    put_asked_on(store, MANY, TODAY, 150);
+    put_asked_on(store, MANY, TODAY, 139);
     store_flush(store);
-    put_asked_on(store, MANY + 1, TODAY, 150);
+    put_asked_on(store, MANY + 1, TODAY, 139);
     store_flush(store);
     assert_true(holds(store, MANY + 1));
 
     /* and so does time: 40 days on all but the last are out of use */
     clock_fake(2000000, INT64_C(1) * (TODAY + 40) * DAY_S);
     for (int n = MANY + 2; n < MANY + 1500; n++)
-        put_asked_on(store, n, TODAY + 40, 150);
+        put_asked_on(store, n, TODAY + 40, 139);
     store_flush(store);
     store_stats(store, &stats);
     assert_true(stats.evicted > 500);
