@@ -35,8 +35,13 @@ libcached_a_SOURCES = \
 	cached/query_engine.h \
 	cached/query_orders.c \
 	cached/record.c cached/record.h \
+	cached/redis_conn.c cached/redis_conn.h \
+	cached/redis_link.c cached/redis_link.h \
+	cached/redis_sentinel.c cached/redis_sentinel.h \
+	cached/redis_tls.c cached/redis_tls.h \
 	cached/refresh.c cached/refresh.h \
 	cached/replies.c cached/replies.h \
+	cached/resp.c cached/resp.h \
 	cached/settings.c cached/settings.h \
 	cached/source.c cached/source.h \
 	cached/source_job.c cached/source_job.h \
@@ -50,9 +55,9 @@ libcached_a_SOURCES = \
 	cached/table.c cached/table.h \
 	cached/verdict.c cached/verdict.h
 CACHED_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(LDNS_CFLAGS) $(CURL_CFLAGS) $(OPENSSL_CFLAGS) \
-	$(LMDB_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS)
+	$(LMDB_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(HIREDIS_CFLAGS)
 libcached_a_CPPFLAGS = $(CACHED_CPPFLAGS)
-CACHED_LIBS = libcached.a $(COMMON_LIBS) $(EVENT_LIBS) $(EVENT_PTHREADS_LIBS) $(LDNS_LIBS) \
+CACHED_LIBS = libcached.a $(COMMON_LIBS) $(EVENT_LIBS) $(EVENT_PTHREADS_LIBS) $(EVENT_OPENSSL_LIBS) $(HIREDIS_LIBS) $(LDNS_LIBS) \
 	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lpthread
 
 bin_PROGRAMS += stsctl
