@@ -43,6 +43,7 @@ libcached_a_SOURCES = \
 	cached/replies.c cached/replies.h \
 	cached/resp.c cached/resp.h \
 	cached/settings.c cached/settings.h \
+	cached/settings_redis.c cached/settings_redis.h \
 	cached/source.c cached/source.h \
 	cached/source_job.c cached/source_job.h \
 	cached/stats.c cached/stats.h \

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cached/address.h"
+#include "cached/settings_redis.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/sockspec.h"
@@ -137,16 +138,23 @@ static const struct conf_option table[] = {
     {"redis", "insecure", CONF_BOOL, AT(redis.insecure), "off", 0, 0, NULL, false, NULL},
 };
 
-enum { ROWS = sizeof table / sizeof *table };
+enum { ROWS = sizeof table / sizeof *table, WHY_SIZE = 400 };
 
 struct settings *
 settings_read(const char *path, char *error, size_t size)
 {
     struct settings *s = alloc_zero(1, sizeof *s);
+    const char *option;
+    char why[WHY_SIZE];
 
-    if (conf_read(path, table, ROWS, s, error, size))
+    if (!conf_read(path, table, ROWS, s, error, size)) {
+        free(s);
+        return NULL;
+    }
+    if (settings_redis_check(s, &option, why, sizeof why))
         return s;
-    free(s);
+    conf_fault(path, "redis", option, why, error, size);
+    settings_free(s);
     return NULL;
 }
 

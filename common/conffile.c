@@ -215,6 +215,26 @@ conf_read(const char *path, const struct conf_option *table, size_t rows, void *
 }
 
 void
+conf_fault(const char *path, const char *section, const char *name, const char *reason, char *error,
+           size_t size)
+{
+    const struct conftext_place *place = NULL;
+    struct conftext text;
+    int line;
+
+    if (path == NULL || !conftext_load(path, &text, error, size)) {
+        snprintf(error, size, "%s.%s: %s", section, name, reason);
+        return;
+    }
+    place = conftext_find(&text, section, name);
+    if (place == NULL)
+        place = conftext_find(&text, section, NULL);
+    line = place != NULL ? place->line : 1;
+    snprintf(error, size, "%s:%d: %s.%s: %s", path, line, section, name, reason);
+    conftext_done(&text);
+}
+
+void
 conf_done(const struct conf_option *table, size_t rows, void *settings)
 {
     for (size_t i = 0; i < rows; i++)

@@ -50,6 +50,11 @@ struct conf_option {
  * False: `error` (size bytes) holds "FILE:LINE: reason", and conf_done has been applied. */
 MUST_CHECK bool conf_read(const char *path, const struct conf_option *table, size_t rows,
                           void *settings, char *error, size_t size);
+/* Writes to `error` what is wrong with `name` of `section` in the file that was read, in the words
+ * of conf_read; where the file does not set it, the line is that of the section. For faults that no
+ * row shows. `path` as for conf_read. */
+void conf_fault(const char *path, const char *section, const char *name, const char *reason,
+                char *error, size_t size);
 /* Frees what conf_read allocated. */
 void conf_done(const struct conf_option *table, size_t rows, void *settings);
 /* Writes the effective values as a file that conf_read accepts. */

@@ -13,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_conn_engine \
 	tests/unit/cached/test_refresh \
 	tests/unit/cached/test_settings \
+	tests/unit/cached/test_settings_redis \
 	tests/unit/cached/test_query_orders \
 	tests/unit/cached/test_query_policy \
 	tests/unit/cached/test_query \
@@ -192,6 +193,8 @@ tests_unit_cached_test_refresh_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_refresh_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_settings_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_settings_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_settings_redis_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_settings_redis_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_replies_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_replies_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_verdict_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -109,7 +109,7 @@ has_documented_defaults_of_sections(void **state)
     settings_free(s);
 }
 
-/* The example that the operators are shown. */
+/* The example that the operators are shown (but for the key, test_settings_redis). */
 static void
 reads_the_example(void **state)
 {
@@ -121,8 +121,7 @@ reads_the_example(void **state)
         "dns   { servers = { \"inet:53@127.0.0.1\" }  trust-ad = true  timeout = \"2s\" }\n"
         "fetch { ca-file = \"/etc/ssl/certs/ca-certificates.crt\"  port = 443  timeout = \"20s\"  "
         "allow-address = { \"127.0.0.0/8\" } }\n"
-        "redis { server = \"inet:6379@127.0.0.1\"  prefix = \"sts:\"  "
-        "key-file = \"/etc/sts-milter/farm.key\" }\n");
+        "redis { server = \"inet:6379@127.0.0.1\"  prefix = \"sts:\" }\n");
 
     (void)state;
     assert_list(&s->listen, 2, "unix:/run/sts-cached/query.sock");
@@ -130,18 +129,19 @@ reads_the_example(void **state)
     assert_true(s->dns.trust_ad);
     assert_list(&s->fetch.allow_address, 1, "127.0.0.0/8");
     assert_string_equal(s->redis.server, "inet:6379@127.0.0.1");
-    assert_string_equal(s->redis.key_file, "/etc/sts-milter/farm.key");
+    assert_string_equal(s->redis.prefix, "sts:");
     settings_free(s);
 }
 
 static void
 reads_every_choice(void **state)
 {
-    struct settings *s = settings_of("mode = observe\non-unknown = tempfail\non-pending = accept\n"
-                                     "dane = on\ndane-on-failure = defer\nsocket-mode = 0660\n"
-                                     "memory-size = 64M\nredis { sentinels = "
-                                     "{ \"inet:26379@127.0.0.1\" } timeout = 50ms tls = on }\n"
-                                     "http { listen = \"inet:9461@127.0.0.1\" }\n");
+    struct settings *s =
+        settings_of("mode = observe\non-unknown = tempfail\non-pending = accept\n"
+                    "dane = on\ndane-on-failure = defer\nsocket-mode = 0660\n"
+                    "memory-size = 64M\nredis { sentinels = "
+                    "{ \"inet:26379@127.0.0.1\" } master-name = sts timeout = 50ms tls = on }\n"
+                    "http { listen = \"inet:9461@127.0.0.1\" }\n");
 
     (void)state;
     assert_int_equal(s->mode, WORK_OBSERVE);
@@ -152,6 +152,7 @@ reads_every_choice(void **state)
     assert_int_equal(s->socket_mode, 0660);
     assert_int_equal(s->memory_size, 64 * MIB);
     assert_list(&s->redis.sentinels, 1, "inet:26379@127.0.0.1");
+    assert_string_equal(s->redis.master_name, "sts");
     assert_int_equal(s->redis.timeout_ms, 50);
     assert_true(s->redis.tls);
     assert_string_equal(s->http.listen, "inet:9461@127.0.0.1");
