@@ -1,11 +1,12 @@
 /* How full the store is, and whether its pages make sense. */
+#include <stdint.h>
 #include <string.h>
 
 #include "cached/store_db_lmdb.h"
 #include "cached/store_guard.h"
 #include "common/clock.h"
 
-enum { FREE_DATABASE = 0, FIRST_DATA_PAGE = 2, CLOCK_EVERY = 1024 };
+enum { FREE_DATABASE = 0, FIRST_DATA_PAGE = 2, PAGE_HEAD = 16, CLOCK_EVERY = 64 };
 
 /* Adds up the pages on the free list: each value is a count and that many page numbers, greatest
  * first. LMDB keeps them for later, so its high-water mark alone does not say how full it is. */
@@ -86,6 +87,21 @@ touch(const MDB_val *value)
         (void)bytes[value->mv_size - 1];
 }
 
+/* A value that begins right behind the head of a page lies on pages of its own; the last field of
+ * that head is their number. LMDB believes it when it frees them: a wrong one has it write page
+ * numbers for ever, or into gigabytes. */
+static bool
+is_page_count_right(const MDB_val *value, size_t page_size)
+{
+    const char *data = value->mv_data;
+    uint32_t pages;
+
+    if ((uintptr_t)data % page_size != PAGE_HEAD)
+        return true;
+    memcpy(&pages, data - sizeof pages, sizeof pages);
+    return pages == (PAGE_HEAD + value->mv_size - 1) / page_size + 1;
+}
+
 /* Walks one database: as many entries as it claims, in ascending order, all within the file. */
 static int
 check_database(MDB_txn *txn, MDB_dbi dbi, int64_t end_ms, size_t *entries)
@@ -103,6 +119,8 @@ check_database(MDB_txn *txn, MDB_dbi dbi, int64_t end_ms, size_t *entries)
         return error;
     while ((error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == MDB_SUCCESS) {
         touch(&value);
+        if (!is_page_count_right(&value, stat.ms_psize))
+            error = MDB_CORRUPTED;
         if (seen++ > 0 && mdb_cmp(txn, dbi, &before, &key) >= 0)
             error = MDB_CORRUPTED;
         before = key;

@@ -312,6 +312,33 @@ test_unsound_record_is_left_behind(void **state)
     free(bytes);
 }
 
+/* LMDB frees as many pages as the first page of a long value says, which may take gigabytes. */
+static void
+test_wrong_page_count(void **state)
+{
+    enum { PAGE = 4096, FLAGS_AT = 10, PAGES_AT = 12, OVERFLOW = 4 };
+    const uint32_t wrong = 1000000;
+    char *bytes = alloc_bytes(sound_len);
+    int changed = 0;
+
+    (void)state;
+    memcpy(bytes, sound, sound_len);
+    for (size_t at = 0; at + PAGE <= sound_len; at += PAGE) {
+        uint16_t flags;
+
+        memcpy(&flags, bytes + at + FLAGS_AT, sizeof flags);
+        if (flags == OVERFLOW) {
+            memcpy(bytes + at + PAGES_AT, &wrong, sizeof wrong);
+            changed++;
+        }
+    }
+    assert_true(changed > 0);
+    write_file("policies.mdb", bytes, sound_len);
+    assert_int_equal(use_store(), RECORDS);
+    assert_true(sample_exists("policies.mdb.damaged"));
+    free(bytes);
+}
+
 /* --- who makes the mark -------------------------------------------------- */
 
 static int
@@ -391,6 +418,7 @@ main(void)
         IN_DIRECTORY(test_suspect_store_is_copied_whole),
         IN_DIRECTORY(test_interrupted_rescue_begins_again),
         IN_DIRECTORY(test_unsound_record_is_left_behind),
+        IN_DIRECTORY(test_wrong_page_count),
         IN_DIRECTORY(test_mark_is_made_by_a_crash_inside_only),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
