@@ -19,7 +19,9 @@
 
 enum {
     CHECK_LIMIT_MS = 2000, /* then what was seen must do: mail waits for us to start */
-    STALL_S = 20,          /* a child that saves nothing for so long runs in circles */
+    LOOK_S = 10,           /* for the first look, which keeps its own limit on a sound file */
+    STALL_S = 3,           /* a child that comes to no record for so long runs in circles */
+    STALLS_MAX = 3,        /* in one pass; the next one may go round the place */
     BATCH = 16,            /* what a crash may cost one pass, for another to find */
     DEATHS_MAX = 1000,     /* 1-2 ms each; a record on a broken page costs one */
     KEPT_MAX = 10
@@ -35,6 +37,7 @@ struct progress {
     enum pass pass;
     char forward[DOMAIN_SIZE], backward[DOMAIN_SIZE]; /* last domains come to */
     struct store_db_place place;                      /* last line come to in an index */
+    int stalls; /* children of this pass that ran in circles */
     uint64_t saved;
     char why[256];
 };
@@ -58,7 +61,6 @@ commit(struct rescue *r)
     if (status == STORE_DB_OK)
         r->progress->saved += r->batched;
     r->batched = 0;
-    alarm(STALL_S);
     return status;
 }
 
@@ -70,6 +72,7 @@ save(struct rescue *r, const char *domain, const struct buf *bytes)
     struct record record;
     struct buf known;
 
+    alarm(STALL_S);
     if (!record_decode(buf_string(bytes), bytes->len, NULL, &record) ||
         record.kind != RECORD_POLICY || strcmp(record.domain, domain) != 0)
         return STORE_DB_OK;
@@ -125,6 +128,7 @@ save_by_index(struct rescue *r, enum store_db_index index, struct buf *bytes)
     struct store_db_place *place = &r->progress->place;
 
     while (store_db_index_next(r->from, index, place) == STORE_DB_OK) {
+        alarm(STALL_S);
         if (store_db_get(r->from, place->domain, bytes) == STORE_DB_OK &&
             save(r, place->domain, bytes) != STORE_DB_OK)
             return false;
@@ -156,6 +160,7 @@ static void
 start_pass(struct progress *p, enum pass pass)
 {
     p->pass = pass;
+    p->stalls = 0;
     p->place = (struct store_db_place){0};
 }
 
@@ -196,9 +201,10 @@ look(struct rescue *r)
     return status;
 }
 
-/* Runs `work` in a child. Its status, or STORE_DB_DAMAGED when it died. */
+/* Runs `work` in a child, which dies after `patience_s` unless it sets its alarm anew. Its status,
+ * or STORE_DB_DAMAGED when it died. */
 static enum store_db_status
-run_child(struct rescue *r, enum store_db_status (*work)(struct rescue *))
+run_child(struct rescue *r, unsigned patience_s, enum store_db_status (*work)(struct rescue *))
 {
     static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM};
     const struct rlimit no_core = {0, 0};
@@ -214,11 +220,13 @@ run_child(struct rescue *r, enum store_db_status (*work)(struct rescue *))
         setrlimit(RLIMIT_CORE, &no_core);
         for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++)
             signal(deadly[i], SIG_DFL);
-        alarm(STALL_S);
+        alarm(patience_s);
         _exit((int)work(r)); /* the kernel closes what is open */
     }
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        r->progress->stalls++;
     return WIFEXITED(status) ? (enum store_db_status)WEXITSTATUS(status) : STORE_DB_DAMAGED;
 }
 
@@ -240,11 +248,11 @@ copy_sound(struct rescue *r)
     unlink(r->fresh);
     for (int deaths = 0; p->pass != PASS_END && deaths < DEATHS_MAX; deaths++) {
         struct progress before = *p;
-        enum store_db_status status = run_child(r, save_all);
+        enum store_db_status status = run_child(r, STALL_S, save_all);
 
         if (status == STORE_DB_NEWER || status == STORE_DB_FAILED)
             return status;
-        if (p->pass != PASS_END && !has_moved(&before, p))
+        if (p->pass != PASS_END && (!has_moved(&before, p) || p->stalls >= STALLS_MAX))
             start_pass(p, p->pass + 1);
     }
     return STORE_DB_OK;
@@ -305,7 +313,7 @@ static bool
 prepare(struct rescue *r, bool damaged, char *why, size_t why_size)
 {
     struct progress *p = r->progress;
-    enum store_db_status status = damaged ? STORE_DB_DAMAGED : run_child(r, look);
+    enum store_db_status status = damaged ? STORE_DB_DAMAGED : run_child(r, LOOK_S, look);
 
     if (status == STORE_DB_DAMAGED) {
         status = copy_sound(r);
