@@ -4,3 +4,8 @@ EXTRA_DIST += contrib/check contrib/install-deps contrib/quickstart .ci/run
 # --- sendmail: the feature and the sample configuration ---
 sendmaildir = $(pkgdatadir)/sendmail
 dist_sendmail_DATA = contrib/sendmail/sts_milter.m4 contrib/sendmail/sendmail.mc contrib/sendmail/README.md
+
+# --- redis: a server, its users and Sentinels for a farm ---
+redisdir = $(pkgdatadir)/redis
+dist_redis_DATA = contrib/redis/README.md contrib/redis/sts-cached.conf contrib/redis/users.acl \
+	contrib/redis/redis.conf contrib/redis/sentinel.conf
