@@ -31,3 +31,7 @@ EXTRA_DIST += tests/system/test_vectors.py tests/system/test_query_socket.py \
 	tests/system/vectors/internet.py tests/system/vectors/key_cases.py tests/system/vectors/policy_cases.py \
 	tests/system/vectors/policyserver.py tests/system/vectors/stories.py \
 	tests/system/vectors/txt_cases.py
+
+# --- a farm: several sts-cached, real redis-server and redis-sentinel (pytest) ---
+EXTRA_DIST += tests/system/lab/farm.py tests/system/lab/forger.py tests/system/lab/load.py \
+	tests/system/lab/network.py tests/system/lab/proxy.py tests/system/lab/redis.py
