@@ -88,18 +88,31 @@ static void
 test_record_of_another_farm_is_none(void **state)
 {
     struct farm_key *one = read_keys(ONES "\n"), *two = read_keys(TWOS "\n");
-    struct record r = {.domain = "a.b", .seq = 1, .body = {"X", 1}}, got;
+    struct farm_key *both = read_keys(TWOS "\n" ONES "\n"); /* one is on its way out */
+    struct record r = {.domain = "a.b", .seq = 1, .body = {"X", 1}, .until_s = 1}, got;
     struct buf b;
 
     (void)state;
-    buf_init(&b, RECORD_MAX);
-    record_encode(&r, one, &b);
-    assert_true(record_decode(b.data, b.len, one, &got));
-    assert_false(record_decode(b.data, b.len, two, &got));
-    assert_false(record_decode(b.data, b.len, NULL, &got));
-    buf_done(&b);
+    r.error = STS_TIMEOUT;
+    for (r.kind = RECORD_POLICY; r.kind <= RECORD_TOMBSTONE; r.kind++) {
+        buf_init(&b, RECORD_MAX);
+        record_encode(&r, one, &b);
+        assert_true(record_decode(b.data, b.len, one, &got));
+        assert_true(record_decode(b.data, b.len, both, &got));
+        assert_false(record_decode(b.data, b.len, two, &got));
+        assert_false(record_decode(b.data, b.len, NULL, &got));
+        buf_reset(&b);
+        record_encode(&r, both, &b);
+        assert_true(record_decode(b.data, b.len, two, &got));
+        assert_false(record_decode(b.data, b.len, one, &got));
+        buf_reset(&b);
+        record_encode(&r, NULL, &b);
+        assert_false(record_decode(b.data, b.len, both, &got));
+        buf_done(&b);
+    }
     farm_key_free(one);
     farm_key_free(two);
+    farm_key_free(both);
 }
 
 static void

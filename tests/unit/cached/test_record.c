@@ -49,24 +49,17 @@ test_is_written_as_documented(void **state)
 }
 
 static void
-test_comes_back(void **state)
+test_is_appended(void **state)
 {
     struct record r = sample(), got;
     struct buf b;
 
     (void)state;
     buf_init(&b, RECORD_MAX);
-    buf_add_string(&b, "before"); /* encode appends, and sums only what is its own */
+    buf_add_string(&b, "before"); /* is not summed */
     record_encode(&r, NULL, &b);
     assert_true(record_decode(b.data + 6, b.len - 6, NULL, &got));
     assert_string_equal(got.domain, r.domain);
-    assert_string_equal(got.id, r.id);
-    assert_true(got.seq == r.seq);
-    assert_int_equal(got.fetched_s, r.fetched_s);
-    assert_int_equal(got.refresh_s, r.refresh_s);
-    assert_int_equal(got.asked_day, r.asked_day);
-    assert_int_equal(got.body.len, r.body.len);
-    assert_memory_equal(got.body.at, body, r.body.len);
     buf_done(&b);
 }
 
@@ -98,42 +91,108 @@ test_extremes_come_back(void **state)
     buf_done(&b);
 }
 
+/* One of each kind. */
+static struct record
+sample_of(enum record_kind kind)
+{
+    struct record r = sample();
+
+    r.kind = kind;
+    if (kind == RECORD_POLICY)
+        return r;
+    r.refresh_s = r.asked_day = 0;
+    r.body = (struct span){0};
+    if (kind == RECORD_TOMBSTONE) {
+        r.until_s = 1790604800;
+    } else {
+        r.error = STS_HTTP_STATUS;
+        r.http_status = 503;
+        strcpy(r.detail, "HTTP status 503");
+    }
+    return r;
+}
+
+static void
+encode(enum record_kind kind, struct buf *b)
+{
+    struct record r = sample_of(kind);
+
+    buf_init(b, RECORD_MAX);
+    record_encode(&r, NULL, b);
+    assert_false(buf_failed(b));
+}
+
 static void
 test_every_altered_bit_is_noticed(void **state)
 {
-    struct record r = sample(), got;
+    struct record got;
     struct buf b;
 
     (void)state;
-    buf_init(&b, RECORD_MAX);
-    record_encode(&r, NULL, &b);
-    for (size_t i = 0; i < b.len * 8; i++) {
-        b.data[i / 8] = (char)(b.data[i / 8] ^ (1 << (i % 8)));
-        if (record_decode(b.data, b.len, NULL, &got))
-            fail_msg("bit %zu", i);
-        b.data[i / 8] = (char)(b.data[i / 8] ^ (1 << (i % 8)));
+    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_TOMBSTONE; kind++) {
+        encode(kind, &b);
+        for (size_t i = 0; i < b.len * 8; i++) {
+            b.data[i / 8] = (char)(b.data[i / 8] ^ (1 << (i % 8)));
+            if (record_decode(b.data, b.len, NULL, &got))
+                fail_msg("kind %d, bit %zu", (int)kind, i);
+            b.data[i / 8] = (char)(b.data[i / 8] ^ (1 << (i % 8)));
+        }
+        assert_true(record_decode(b.data, b.len, NULL, &got));
+        buf_done(&b);
     }
-    assert_true(record_decode(b.data, b.len, NULL, &got));
-    buf_done(&b);
 }
 
 static void
 test_every_cut_is_noticed(void **state)
 {
-    struct record r = sample(), got;
+    struct record got;
     struct buf b;
 
     (void)state;
-    buf_init(&b, RECORD_MAX);
-    record_encode(&r, NULL, &b);
-    for (size_t len = 0; len < b.len; len++) {
-        char *exact = alloc_string_len(b.data, len);
-        assert_false(record_decode(exact, len, NULL, &got));
-        free(exact);
+    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_TOMBSTONE; kind++) {
+        encode(kind, &b);
+        for (size_t len = 0; len < b.len; len++) {
+            char *exact = alloc_string_len(b.data, len);
+            assert_false(record_decode(exact, len, NULL, &got));
+            free(exact);
+        }
+        buf_add_char(&b, '\n');
+        assert_false(record_decode(b.data, b.len, NULL, &got));
+        buf_done(&b);
     }
-    buf_add_char(&b, '\n');
-    assert_false(record_decode(b.data, b.len, NULL, &got));
-    buf_done(&b);
+}
+
+/* Every field of every kind, and nothing of another kind. */
+static void
+test_every_field_comes_back(void **state)
+{
+    struct record want, got;
+    struct buf b;
+
+    (void)state;
+    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_TOMBSTONE; kind++) {
+        want = sample_of(kind);
+        encode(kind, &b);
+        assert_true(record_decode(b.data, b.len, NULL, &got));
+        assert_int_equal(got.kind, kind);
+        assert_string_equal(got.domain, want.domain);
+        assert_string_equal(got.id, want.id);
+        assert_true(got.seq == want.seq);
+        for (size_t i = 0; i < RECORD_OLD_IDS; i++) {
+            assert_string_equal(got.old_ids[i].id, want.old_ids[i].id);
+            assert_int_equal(got.old_ids[i].superseded_s, want.old_ids[i].superseded_s);
+        }
+        assert_int_equal(got.fetched_s, want.fetched_s);
+        assert_int_equal(got.refresh_s, want.refresh_s);
+        assert_int_equal(got.asked_day, want.asked_day);
+        assert_int_equal(got.body.len, want.body.len);
+        assert_memory_equal(got.body.at, body, want.body.len);
+        assert_int_equal(got.error, want.error);
+        assert_int_equal(got.http_status, want.http_status);
+        assert_string_equal(got.detail, want.detail);
+        assert_int_equal(got.until_s, want.until_s);
+        buf_done(&b);
+    }
 }
 
 /* Decodes `fields` with a right sum behind it. */
@@ -281,8 +340,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_is_written_as_documented),
-        cmocka_unit_test(test_comes_back),
+        cmocka_unit_test(test_is_appended),
         cmocka_unit_test(test_extremes_come_back),
+        cmocka_unit_test(test_every_field_comes_back),
         cmocka_unit_test(test_every_altered_bit_is_noticed),
         cmocka_unit_test(test_every_cut_is_noticed),
         cmocka_unit_test(test_form_is_strict),
