@@ -82,6 +82,8 @@ take_policy(struct cache *c, const struct record *record, bool to_memory)
         to_memory ? cache_want(c, record->domain) : cache_get(c, record->domain, false);
     struct policy *policy;
 
+    if (e != NULL && e->seq == record->seq && e->source == SOURCE_LMDB)
+        e->source = SOURCE_REDIS; /* which says the same */
     if (e != NULL && e->seq >= record->seq)
         return compare(record->seq, e->seq);
     if (policy_parse(record->body.at, record->body.len, &policy, NULL, 0) != STS_OK)

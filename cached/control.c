@@ -15,7 +15,7 @@
 #include "common/log.h"
 #include "common/nexthop.h"
 
-enum { LISTING_KEPT_MS = 60 * 1000 };
+enum { LISTING_KEPT_MS = 60 * 1000, NAME_SIZE = 256 };
 
 /* A command that waits for its reply. */
 struct control_job {
@@ -25,8 +25,12 @@ struct control_job {
     void *arg;
     struct query_token *token;
     struct flush *flush;
-    bool all; /* of a flush: no glob that must match something */
+    struct farm_job *farm_job;
+    bool all;  /* of a flush: no glob that must match something */
+    bool wait; /* the reply waits for the other nodes */
     enum exitcode (*exit_of)(const struct refetch_result *);
+    struct buf out; /* the reply so far, while the nodes are waited for */
+    enum exitcode exit_code;
 };
 
 /* A list that is being read page by page: kept so that its walk goes on instead of beginning anew.
@@ -87,6 +91,10 @@ job_cancel(struct control_job *job)
         job_free(job);
     } else if (job->flush != NULL) {
         flush_cancel(job->flush);
+    } else if (job->farm_job != NULL) {
+        farm_cancel(job->farm_job);
+        buf_done(&job->out);
+        job_free(job);
     } /* flushes and fetches free their job when they end */
 }
 
@@ -119,6 +127,8 @@ control_done(struct control *control)
     while (control->jobs != NULL) {
         if (control->jobs->flush != NULL)
             flush_abandon(control->jobs->flush);
+        farm_cancel(control->jobs->farm_job);
+        buf_done(&control->jobs->out);
         job_free(control->jobs);
     }
     listing_free(control);
@@ -325,6 +335,54 @@ exit_of_refresh(const struct refetch_result *r)
     return exit_of_flush(r);
 }
 
+/* This node, as a farm of its own. */
+static struct farm_node
+node_alone(char name[NAME_SIZE])
+{
+    if (gethostname(name, NAME_SIZE) != 0)
+        strcpy(name, "localhost");
+    name[NAME_SIZE - 1] = '\0';
+    return (struct farm_node){
+        .name = name, .self = true, .confirmed = true, .last_seen_s = clock_wall_s()};
+}
+
+static void
+on_confirmed(bool reachable, const struct farm_node *nodes, size_t count, void *arg)
+{
+    struct control_job *job = arg;
+    bool all = reachable;
+    struct buf out = job->out;
+
+    job->farm_job = NULL;
+    job->out = (struct buf){0};
+    for (size_t i = 0; i < count; i++)
+        all = all && nodes[i].confirmed;
+    if (!all && job->exit_code == EXIT_DONE)
+        job->exit_code = EXIT_IN_DOUBT;
+    describe_end(nodes, count, job->exit_code, &out);
+    job_reply(job, &out);
+}
+
+/* Ends the reply in `out`, whose object is still open, when all nodes have confirmed, should that
+ * be waited for. */
+static void
+reply_when_confirmed(struct control_job *job, struct buf *out, enum exitcode exit_code)
+{
+    struct farm *farm = job->control->farm;
+    struct farm_node alone;
+    char name[NAME_SIZE];
+
+    job->exit_code = exit_code;
+    if (job->wait && farm != NULL && job->reply != NULL) {
+        job->out = *out;
+        job->farm_job = farm_wait(farm, on_confirmed, job);
+        return;
+    }
+    alone = node_alone(name);
+    describe_end(job->wait ? &alone : NULL, 1, exit_code, out);
+    job_reply(job, out);
+}
+
 static void
 on_refetched(const struct refetch_result *r, void *arg)
 {
@@ -332,17 +390,18 @@ on_refetched(const struct refetch_result *r, void *arg)
     struct buf out;
 
     command_begin_json(&out);
-    describe_refetch(r, job->exit_of(r), &out);
-    job_reply(job, &out);
+    describe_refetch(r, &out);
+    reply_when_confirmed(job, &out, job->exit_of(r));
 }
 
 static void
 refetch(struct command *c, const char *domain,
-        enum exitcode (*exit_of)(const struct refetch_result *))
+        enum exitcode (*exit_of)(const struct refetch_result *), bool wait)
 {
     struct control_job *job = job_new(c);
 
     job->exit_of = exit_of;
+    job->wait = wait;
     log_info("control %s domain=%s", c->words[0], domain);
     query_refetch(c->control->engine, domain, on_refetched, job);
 }
@@ -354,17 +413,17 @@ on_flushed(const struct flush_result *r, void *arg)
     struct control_job *job = arg;
     struct buf out;
 
+    job->flush = NULL;
     command_begin_json(&out);
-    describe_flush(r,
-                   none_held && !job->all ? EXIT_NO_POLICY
-                   : r->kept > 0          ? EXIT_IN_DOUBT
-                                          : EXIT_DONE,
-                   &out);
-    job_reply(job, &out);
+    describe_flush(r, &out);
+    reply_when_confirmed(job, &out,
+                         none_held && !job->all ? EXIT_NO_POLICY
+                         : r->kept > 0          ? EXIT_IN_DOUBT
+                                                : EXIT_DONE);
 }
 
 static void
-flush_many(struct command *c, const char *glob, bool force)
+flush_many(struct command *c, const char *glob, bool force, bool wait)
 {
     struct control *control = c->control;
     struct flush_request request = {.base = control->base,
@@ -382,48 +441,67 @@ flush_many(struct command *c, const char *glob, bool force)
         }
     }
     log_info("control flush %s%s", c->words[1], force ? " force" : "");
+    farm_tell(control->farm, glob != NULL ? glob : "*");
     job = job_new(c);
     job->all = glob == NULL;
+    job->wait = wait;
     job->flush = flush_start(&request, on_flushed, job);
 }
 
 static void
-flush_one(struct command *c, bool force)
+on_buried(void *arg)
+{
+    struct control_job *job = arg;
+    struct buf out = job->out;
+
+    job->out = (struct buf){0};
+    reply_when_confirmed(job, &out, EXIT_DONE);
+}
+
+static void
+forget(struct command *c, const char *domain, bool wait)
+{
+    struct control_job *job = job_new(c);
+
+    log_info("control flush domain=%s force", domain);
+    job->wait = wait;
+    command_begin_json(&job->out);
+    buf_printf(&job->out, "{\"domain\":\"%s\",\"outcome\":\"forgotten\"", domain);
+    if (!query_bury(c->control->engine, domain, on_buried, job))
+        on_buried(job);
+}
+
+static void
+flush_one(struct command *c, bool force, bool wait)
 {
     struct control *control = c->control;
     char domain[DOMAIN_SIZE];
-    struct buf out;
 
     if (!read_domain(c, domain))
         return;
-    if (!held_anything(cache_get(control->cache, domain, true))) {
+    farm_tell(control->farm, domain);
+    if (!held_anything(cache_get(control->cache, domain, true)))
         command_reply_error(c, EXIT_NO_POLICY, "%s: not held", domain);
-    } else if (force) {
-        log_info("control flush domain=%s force", domain);
-        query_forget(control->engine, domain);
-        command_begin_json(&out);
-        buf_printf(&out, "{\"domain\":\"%s\",\"outcome\":\"forgotten\",\"exit\":0}", domain);
-        command_send_json(&out, c->reply, c->arg);
-    } else {
-        refetch(c, domain, exit_of_flush);
-    }
+    else if (force)
+        forget(c, domain, wait);
+    else
+        refetch(c, domain, exit_of_flush, wait);
 }
 
 static void
 run_flush(struct command *c)
 {
-    bool force = command_take_flag(c, "force");
+    bool force = command_take_flag(c, "force"), wait = command_take_flag(c, "wait");
 
-    (void)command_take_flag(c, "wait"); /* the only node has confirmed when it replies */
     if (c->count != 2) {
         command_reply_error(c, EXIT_BAD_USAGE, "usage: flush DOMAIN|GLOB|--all [wait] [force]");
     } else if (strcmp(c->words[1], "--all") == 0) {
-        flush_many(c, NULL, force);
+        flush_many(c, NULL, force, wait);
     } else if (glob_is(c->words[1])) {
         ascii_lower_bytes(c->words[1], strlen(c->words[1]));
-        flush_many(c, c->words[1], force);
+        flush_many(c, c->words[1], force, wait);
     } else {
-        flush_one(c, force);
+        flush_one(c, force, wait);
     }
 }
 
@@ -433,7 +511,7 @@ run_refresh(struct command *c)
     char domain[DOMAIN_SIZE];
 
     if (read_domain(c, domain))
-        refetch(c, domain, exit_of_refresh);
+        refetch(c, domain, exit_of_refresh, false);
 }
 
 /* --- the daemon itself ------------------------------------------------------------------------ */
@@ -449,16 +527,37 @@ run_stats(struct command *c)
 }
 
 static void
-run_nodes(struct command *c)
+on_nodes(bool reachable, const struct farm_node *nodes, size_t count, void *arg)
 {
-    char name[256];
+    struct control_job *job = arg;
+    struct farm_node alone;
+    char name[NAME_SIZE];
     struct buf out;
 
-    if (gethostname(name, sizeof(name)) != 0)
-        strcpy(name, "localhost");
-    name[sizeof(name) - 1] = '\0';
+    job->farm_job = NULL;
+    alone = node_alone(name);
+    alone.confirmed = false; /* nobody else could be asked */
     command_begin_json(&out);
-    describe_nodes(name, &out);
+    describe_nodes(reachable ? nodes : &alone, reachable ? count : 1, &out);
+    job_reply(job, &out);
+}
+
+static void
+run_nodes(struct command *c)
+{
+    struct farm_node alone;
+    char name[NAME_SIZE];
+    struct control_job *job;
+    struct buf out;
+
+    if (c->control->farm != NULL) {
+        job = job_new(c);
+        job->farm_job = farm_nodes(c->control->farm, on_nodes, job);
+        return;
+    }
+    alone = node_alone(name);
+    command_begin_json(&out);
+    describe_nodes(&alone, 1, &out);
     command_send_json(&out, c->reply, c->arg);
 }
 

@@ -12,8 +12,10 @@
  * the reply comes at the end refresh DOMAIN               fetch anew, held or not stats the
  * counters nodes                        {"nodes": [...]}: the nodes of the farm; alone, this one
  *
- * `wait` asks to reply only when every node has confirmed: with one node that is always so. `force`
- * forgets instead of fetching. In a GLOB `*` stands for any bytes and `?` for one. */
+ * `wait` asks to reply only when every node has confirmed, and adds "nodes" to the reply: name,
+ * confirmed, last_seen of each. `force` forgets instead of fetching. In a GLOB `*` stands for any
+ * bytes and `?` for one.
+ */
 #ifndef STS_CACHED_CONTROL_H
 #define STS_CACHED_CONTROL_H
 
@@ -35,6 +37,7 @@ struct control {
     struct query_engine *engine;
     struct cache *cache;
     struct store *store;
+    struct farm *farm; /* NULL: this host is alone */
     struct stats *stats;
     struct control_job *jobs;
     struct control_listing *listing;

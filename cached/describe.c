@@ -220,20 +220,28 @@ outcome_name(enum refetch_outcome outcome)
     return "no-policy";
 }
 
+/* The object without its closing brace. */
+static void
+put_open(json_t *object, struct buf *out)
+{
+    put(object, out);
+    if (!buf_failed(out))
+        out->len--;
+}
+
 void
-describe_refetch(const struct refetch_result *r, enum exitcode exit_code, struct buf *out)
+describe_refetch(const struct refetch_result *r, struct buf *out)
 {
     json_t *object = json_object();
 
     set_string(object, "domain", r->domain);
     set_string(object, "outcome", outcome_name(r->outcome));
     set_reason(object, r->error, r->detail, r->http_status);
-    set_integer(object, "exit", exit_code);
-    put(object, out);
+    put_open(object, out);
 }
 
 void
-describe_flush(const struct flush_result *r, enum exitcode exit_code, struct buf *out)
+describe_flush(const struct flush_result *r, struct buf *out)
 {
     json_t *object = json_object(), *failures = json_array();
 
@@ -251,19 +259,43 @@ describe_flush(const struct flush_result *r, enum exitcode exit_code, struct buf
         json_array_append_new(failures, failure);
     }
     json_object_set_new(object, "failures", failures);
-    set_integer(object, "exit", exit_code);
-    put(object, out);
+    put_open(object, out);
+}
+
+/* --- nodes ------------------------------------------------------------------------------------ */
+
+static json_t *
+nodes_of(const struct farm_node *nodes, size_t count)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *node = json_object();
+
+        set_string(node, "name", nodes[i].name);
+        json_object_set_new(node, "self", json_boolean(nodes[i].self));
+        json_object_set_new(node, "confirmed", json_boolean(nodes[i].confirmed));
+        set_integer(node, "last_seen", nodes[i].last_seen_s);
+        json_array_append_new(array, node);
+    }
+    return array;
 }
 
 void
-describe_nodes(const char *name, struct buf *out)
+describe_end(const struct farm_node *nodes, size_t count, enum exitcode exit_code, struct buf *out)
 {
-    json_t *object = json_object(), *nodes = json_array(), *node = json_object();
+    if (nodes != NULL) {
+        buf_add_string(out, ",\"nodes\":");
+        put(nodes_of(nodes, count), out);
+    }
+    buf_printf(out, ",\"exit\":%d}", (int)exit_code);
+}
 
-    set_string(node, "name", name);
-    json_object_set_new(node, "confirmed", json_true());
-    set_integer(node, "last_seen", clock_wall_s());
-    json_array_append_new(nodes, node);
-    json_object_set_new(object, "nodes", nodes);
+void
+describe_nodes(const struct farm_node *nodes, size_t count, struct buf *out)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "nodes", nodes_of(nodes, count));
     put(object, out);
 }

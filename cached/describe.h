@@ -5,6 +5,7 @@
 #define STS_CACHED_DESCRIBE_H
 
 #include "cached/exitcode.h"
+#include "cached/farm.h"
 #include "cached/flush.h"
 #include "cached/held.h"
 #include "cached/query.h"
@@ -24,13 +25,15 @@ void describe_policy(const struct held_policy *, struct buf *);
  * of the domain, or NULL. */
 void describe_held(const struct held_policy *, const struct entry *, struct buf *);
 
-/* flush DOMAIN, refresh: domain, outcome, reason, reason_text, detail, http_status, exit. */
-void describe_refetch(const struct refetch_result *, enum exitcode, struct buf *);
+/* These two leave their object open for describe_end. flush DOMAIN, refresh: domain, outcome,
+ * reason, reason_text, detail, http_status. */
+void describe_refetch(const struct refetch_result *, struct buf *);
+/* flush GLOB, --all: renewed, kept, no_policy, forgotten, failures. */
+void describe_flush(const struct flush_result *, struct buf *);
+/* Adds nodes (NULL: not asked for) and exit, and closes the object. */
+void describe_end(const struct farm_node *nodes, size_t count, enum exitcode, struct buf *);
 
-/* flush GLOB, --all: renewed, kept, no_policy, forgotten, failures, exit. */
-void describe_flush(const struct flush_result *, enum exitcode, struct buf *);
-
-/* nodes: name, confirmed, last_seen of this one node. */
-void describe_nodes(const char *name, struct buf *);
+/* nodes: of each node name, self, confirmed, last_seen. */
+void describe_nodes(const struct farm_node *, size_t count, struct buf *);
 
 #endif

@@ -143,12 +143,21 @@ start_fetches(struct flush *f)
 }
 
 static void
+on_buried(void *arg)
+{
+    struct flush *f = arg;
+
+    f->running--;
+    step_soon(f);
+}
+
+static void
 forget_queued(struct flush *f)
 {
     while (f->queued_count > 0) {
         char *domain = f->queued[--f->queued_count];
 
-        query_forget(f->request.engine, domain);
+        f->running += query_bury(f->request.engine, domain, on_buried, f);
         f->result.forgotten++;
         free(domain);
     }

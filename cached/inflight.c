@@ -65,12 +65,24 @@ inflight_add(struct inflight *inflight, struct query_engine *engine, struct entr
 }
 
 void
+inflight_stop_work(struct resolution *r)
+{
+    source_cancel(r->job);
+    farm_cancel(r->farm_job);
+    if (r->again != NULL)
+        event_free(r->again);
+    r->job = NULL;
+    r->farm_job = NULL;
+    r->again = NULL;
+}
+
+void
 inflight_remove(struct inflight *inflight, struct resolution *r, struct cache *cache)
 {
     struct query_token *token;
     struct refetch_waiter *refetcher;
 
-    source_cancel(r->job);
+    inflight_stop_work(r);
     while ((token = LIST_FIRST(&r->waiters)) != NULL)
         inflight_stop_waiting(token);
     while ((refetcher = STAILQ_FIRST(&r->refetchers)) != NULL) {

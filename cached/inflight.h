@@ -5,12 +5,21 @@
 
 #include <sys/queue.h>
 
+#include "cached/farm.h"
 #include "cached/query.h"
 
 struct event;
 struct inflight;
 
-enum resolution_step { STEP_TXT, STEP_FETCH, STEP_MX, STEP_ANSWER };
+enum resolution_step {
+    STEP_LOOK,
+    STEP_TXT,
+    STEP_LOCK,
+    STEP_FETCH,
+    STEP_SHARE,
+    STEP_MX,
+    STEP_ANSWER
+};
 
 /* One asker; query_token to the outside. */
 struct query_token {
@@ -35,13 +44,17 @@ struct resolution {
     LIST_ENTRY(resolution) all;
     struct query_engine *engine;
     struct entry *entry;              /* pinned */
-    struct source_job *job;           /* the one thing that is waited for */
+    struct source_job *job;           /* the one thing that is waited for: the source, */
+    struct farm_job *farm_job;        /* the farm, */
+    struct event *again;              /* or another node's fetch: then until this timer at most */
     LIST_HEAD(, query_token) waiters; /* newest first */
     STAILQ_HEAD(, refetch_waiter) refetchers;
     int64_t started_ms;
+    uint64_t seq; /* of the fetch */
     enum resolution_step step;
     bool want_mx;         /* someone asked, or asks, about the MX hosts */
     bool force_fetch;     /* whatever the id says, also without a record */
+    bool locked;          /* this node holds the farm's lock of the domain */
     bool record_found;    /* a valid TXT record was seen */
     bool fetched;         /* a valid policy was fetched */
     bool rechecked;       /* TXT was asked anew before a refusal */
@@ -59,6 +72,8 @@ struct resolution *inflight_find(const struct inflight *, const char *domain);
 /* Makes a resolution for the entry, which must have none, and pins the entry. */
 struct resolution *inflight_add(struct inflight *, struct query_engine *, struct entry *,
                                 int64_t now_ms);
+/* Ends whatever is waited for: job, farm job, timer. */
+void inflight_stop_work(struct resolution *);
 /* Takes it out, unpins the entry and frees it; whoever still waits is dropped without a callback.
  */
 void inflight_remove(struct inflight *, struct resolution *, struct cache *);

@@ -6,6 +6,9 @@ libcached_a_SOURCES = \
 	cached/cache_farm.c cached/cache_parts.h \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
 	cached/cache_mem.c cached/cache_mem.h \
+	cached/cache_redis.c cached/cache_redis.h cached/cache_redis_job.h \
+	cached/cache_redis_lock.c cached/cache_redis_put.c \
+	cached/cache_redis_script.c cached/cache_redis_script.h \
 	cached/cache_store.c cached/cache_store.h \
 	cached/command.c cached/command.h \
 	cached/conn.c cached/conn.h \
@@ -18,6 +21,8 @@ libcached_a_SOURCES = \
 	cached/dns_servers.c cached/dns_servers.h \
 	cached/exitcode.c cached/exitcode.h \
 	cached/farm_key.c cached/farm_key.h \
+	cached/farm.c cached/farm.h cached/farm_parts.h \
+	cached/farm_copy.c cached/farm_dirty.c cached/farm_nodes.c cached/farm_stream.c \
 	cached/fetch.c cached/fetch.h \
 	cached/fetch_line.c cached/fetch_line.h \
 	cached/fetch_loop.c cached/fetch_loop.h \
@@ -33,6 +38,7 @@ libcached_a_SOURCES = \
 	cached/listener.c cached/listener.h \
 	cached/query.c cached/query.h \
 	cached/query_engine.h \
+	cached/query_farm.c \
 	cached/query_orders.c \
 	cached/record.c cached/record.h \
 	cached/redis_conn.c cached/redis_conn.h \
@@ -59,7 +65,7 @@ CACHED_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(LDNS_CFLAGS) $(CURL_CFLAGS) $
 	$(LMDB_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(HIREDIS_CFLAGS)
 libcached_a_CPPFLAGS = $(CACHED_CPPFLAGS)
 CACHED_LIBS = libcached.a $(COMMON_LIBS) $(EVENT_LIBS) $(EVENT_PTHREADS_LIBS) $(EVENT_OPENSSL_LIBS) $(HIREDIS_LIBS) $(LDNS_LIBS) \
-	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lpthread
+	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lpthread -lm
 
 bin_PROGRAMS += stsctl
 stsctl_SOURCES = cached/stsctl.c cached/stsctl_print.c cached/stsctl_print.h

@@ -11,6 +11,7 @@
 #include "cached/cache.h"
 #include "cached/cache_lmdb.h"
 #include "cached/control.h"
+#include "cached/farm.h"
 #include "cached/listener.h"
 #include "cached/metrics.h"
 #include "cached/refresh.h"
@@ -37,6 +38,7 @@ struct program {
     struct store *store;
     struct cache *cache;
     struct source *source;
+    struct farm *farm;
     struct query_engine *engine;
     struct refresh *refresh;
     struct stats stats;
@@ -124,8 +126,6 @@ watch_signals(struct program *p)
 static void
 warn_of_missing_parts(const struct settings *s)
 {
-    if (s->redis.server != NULL || s->redis.sentinels.count > 0)
-        log_warning("redis: not part of this version, policies are kept on this host only");
     if (s->dane)
         log_warning("dane: not part of this version, MTA-STS alone is judged");
     if (s->probe)
@@ -176,6 +176,20 @@ start_metrics(struct program *p)
     return p->metrics != NULL;
 }
 
+/* Without a Redis in the settings this host is alone. */
+static bool
+join_farm(struct program *p)
+{
+    const struct settings *s = p->settings;
+
+    if (s->redis.server == NULL && s->redis.sentinels.count == 0)
+        return true;
+    p->farm = farm_new(p->base, s, p->cache, p->store, &p->stats, p->why, sizeof p->why);
+    if (p->farm != NULL)
+        query_engine_join_farm(p->engine, p->farm);
+    return p->farm != NULL;
+}
+
 static bool
 start_parts(struct program *p)
 {
@@ -190,11 +204,14 @@ start_parts(struct program *p)
     if (p->source == NULL)
         return false;
     p->engine = query_engine_new(p->base, s, p->cache, p->source, &p->stats);
+    if (!join_farm(p))
+        return false;
     p->refresh = refresh_new(p->base, p->engine, p->cache, p->store);
     p->control = (struct control){.base = p->base,
                                   .engine = p->engine,
                                   .cache = p->cache,
                                   .store = p->store,
+                                  .farm = p->farm,
                                   .stats = &p->stats};
     service = (struct conn_service){.base = p->base,
                                     .engine = p->engine,
@@ -235,6 +252,7 @@ stop(struct program *p)
     refresh_free(p->refresh);
     query_engine_free(p->engine);
     control_done(&p->control);
+    farm_free(p->farm);
     source_free(p->source);
     cache_free(p->cache);
     store_close(p->store);

@@ -2,8 +2,11 @@
  *
  *   query_ask     a hit in memory is answered on the spot; else the asker joins the running
  *                 resolution of the domain, or starts one, and waits until its deadline
+ *   step_look     in a farm: what the others know of it
  *   step_txt      the TXT record at _mta-sts.<domain>
- *   step_fetch    the policy file, when the record's id is new, and into the cache with it
+ *   step_lock     when the record's id is new; in a farm one node fetches, the others wait for it
+ *   step_fetch    the policy file, and into the cache with it
+ *   step_share    in a farm: to the others
  *   step_mx       the MX set, when an asker needs it and the policy enforces
  *   step_answer   one verdict for every asker; a refusal goes back to step_txt once
  *
@@ -26,10 +29,6 @@ enum {
     RETRY_MAX_S = 3600, /* time left, within these */
     LOOKUP_RETRY_S = 60 /* TXT could not be asked, a policy is in force */
 };
-
-enum step_result { NEXT, WAIT, DONE };
-
-static void take_up(struct resolution *, enum resolution_step);
 
 /* --- fetching: what comes of it --------------------------------------------------------------- */
 
@@ -89,6 +88,11 @@ on_fetch(const struct fetch_result *result, void *arg)
     struct policy *policy;
 
     r->job = NULL;
+    if (r->entry->seq > r->seq && r->seq != 0) { /* the farm has the result of a later fetch */
+        r->fetched = verdict_policy_in_force(r->entry, clock_boot_ms());
+        query_take_up(r, STEP_SHARE);
+        return;
+    }
     if (result->error == STS_OK) {
         invalid.error =
             policy_parse(result->body, result->len, &policy, invalid.detail, sizeof invalid.detail);
@@ -99,7 +103,7 @@ on_fetch(const struct fetch_result *result, void *arg)
         policy_fetched(r, policy);
     else
         fetch_failed(r, result);
-    take_up(r, STEP_MX);
+    query_take_up(r, STEP_SHARE);
 }
 
 static enum step_result
@@ -107,7 +111,7 @@ step_fetch(struct resolution *r)
 {
     struct query_engine *q = r->engine;
 
-    cache_note_fetch(q->cache, r->entry, 0);
+    cache_note_fetch(q->cache, r->entry, r->seq);
     q->stats->fetches++;
     r->job = source_fetch(q->source, r->entry->domain, on_fetch, r);
     return WAIT;
@@ -145,10 +149,11 @@ after_record(struct resolution *r)
         if (!r->force_fetch || !in_force)
             return STEP_MX;
         snprintf(r->id, sizeof r->id, "%s", e->id); /* RFC 8461 s10.2: regardless of the record */
-    } else if (in_force && !r->force_fetch && strcmp(e->id, r->id) == 0) {
+    } else if (in_force && !r->force_fetch &&
+               (strcmp(e->id, r->id) == 0 || cache_id_is_old(e, r->id))) {
         return STEP_MX;
     }
-    return query_may_fetch(e, r->id, now) ? STEP_FETCH : STEP_MX;
+    return query_may_fetch(e, r->id, now) ? STEP_LOCK : STEP_MX;
 }
 
 static void
@@ -165,7 +170,7 @@ on_txt(const struct txt_result *result, void *arg)
         cache_set_checked(r->engine->cache, r->entry, result->ttl_s);
     else
         record_missing(r, error, result->ttl_s, result->detail);
-    take_up(r, after_record(r));
+    query_take_up(r, after_record(r));
 }
 
 static enum step_result
@@ -185,7 +190,7 @@ on_mx(const struct mx_result *result, void *arg)
 
     r->job = NULL;
     cache_set_mx(r->engine->cache, r->entry, result);
-    take_up(r, STEP_ANSWER);
+    query_take_up(r, STEP_ANSWER);
 }
 
 static enum step_result
@@ -239,24 +244,40 @@ answer(struct query_token *token, struct judgement *j)
 static bool
 may_be_rescued(const struct resolution *r, const struct judgement *j)
 {
-    return r != NULL && r->step == STEP_FETCH && j->verdict == VERDICT_REFUSE &&
-           j->reason != STS_NULL_MX;
+    return r != NULL && (r->step == STEP_LOCK || r->step == STEP_FETCH) &&
+           j->verdict == VERDICT_REFUSE && j->reason != STS_NULL_MX;
+}
+
+/* What we do not know another node may: while Redis is away and we never had all that it holds, no
+ * policy here is not "none". */
+static enum verdict_need
+judge(const struct query_engine *q, const struct entry *e, const char *domain, bool want_mx,
+      bool host_only, struct judgement *j)
+{
+    enum verdict_need need = verdict_judge(e, domain, want_mx, host_only, clock_boot_ms(), j);
+
+    if (need == VERDICT_FINAL && j->verdict == VERDICT_NONE && j->policy == NULL &&
+        farm_is_blind(q->farm)) {
+        j->verdict = VERDICT_UNKNOWN;
+        j->reason = STS_REDIS;
+    }
+    return need;
 }
 
 static enum verdict_need
 judge_for(const struct query_token *token, struct judgement *j)
 {
     const struct resolution *r = token->resolution;
-    enum verdict_need need = verdict_judge(r->entry, r->entry->domain, token->want_mx,
-                                           token->host_only, clock_boot_ms(), j);
+    enum verdict_need need =
+        judge(r->engine, r->entry, r->entry->domain, token->want_mx, token->host_only, j);
 
     return need == VERDICT_FINAL && may_be_rescued(r, j) ? VERDICT_NEEDS_RECHECK : need;
 }
 
 /* Answers everyone whose verdict is final by now. First they are picked, then called: a callback
  * may cancel any other wait. */
-static void
-answer_ready(struct resolution *r)
+void
+query_answer_ready(struct resolution *r)
 {
     struct judgement *j = &r->engine->judgement;
     LIST_HEAD(, query_token) ready = LIST_HEAD_INITIALIZER(ready);
@@ -313,9 +334,9 @@ static const struct {
     const char *name;
     enum step_result (*run)(struct resolution *);
 } steps[] = {
-    [STEP_TXT] = {"txt", step_txt},
-    [STEP_FETCH] = {"fetch", step_fetch},
-    [STEP_MX] = {"mx", step_mx},
+    [STEP_LOOK] = {"look", query_step_look},    [STEP_TXT] = {"txt", step_txt},
+    [STEP_LOCK] = {"lock", query_step_lock},    [STEP_FETCH] = {"fetch", step_fetch},
+    [STEP_SHARE] = {"share", query_step_share}, [STEP_MX] = {"mx", step_mx},
     [STEP_ANSWER] = {"answer", step_answer},
 };
 
@@ -351,12 +372,14 @@ finish(struct resolution *r)
 }
 
 /* Goes on with a resolution at `step`, from the loop. */
-static void
-take_up(struct resolution *r, enum resolution_step step)
+void
+query_take_up(struct resolution *r, enum resolution_step step)
 {
     r->step = step;
     for (;;) {
-        answer_ready(r);
+        query_answer_ready(r);
+        if (r->job != NULL || r->farm_job != NULL || r->again != NULL)
+            return; /* whoever was answered gave an order, and it began anew */
         step = r->step;
         log_debug("resolution domain=%s step=%s", r->entry->domain, steps[step].name);
         switch (steps[step].run(r)) {
@@ -423,6 +446,14 @@ on_deadline(int fd, short what, void *arg)
     answer(token, j);
 }
 
+static enum resolution_step
+first_step(const struct query_engine *q, enum verdict_need need)
+{
+    if (need == VERDICT_NEEDS_MX)
+        return STEP_MX;
+    return need == VERDICT_NEEDS_TXT && farm_is_up(q->farm) ? STEP_LOOK : STEP_TXT;
+}
+
 /* The resolution to wait for; NULL when there would be too many. */
 static struct resolution *
 join_or_begin(struct query_engine *q, const struct question *question, enum verdict_need need)
@@ -434,7 +465,7 @@ join_or_begin(struct query_engine *q, const struct question *question, enum verd
         if (inflight_count(q->inflight) >= QUERY_RUNNING_MAX)
             return NULL;
         e = cache_want(q->cache, question->domain);
-        r = query_begin(q, e, need == VERDICT_NEEDS_MX ? STEP_MX : STEP_TXT);
+        r = query_begin(q, e, first_step(q, need));
         r->rechecked = need == VERDICT_NEEDS_RECHECK;
         r->want_mx = question->want_mx && !question->host_only;
         query_set_off(r);
@@ -503,8 +534,10 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
 
     if (q->settings->mode == WORK_OFF)
         return answer_unseen(q, question->domain, STS_OFF, question->arrived_ms, now);
-    e = cache_get(q->cache, question->domain, true);
-    need = verdict_judge(e, question->domain, question->want_mx, question->host_only, now_ms, now);
+    /* What is not in memory Redis is asked for, where it can be: it may be newer there than here.
+     */
+    e = cache_get(q->cache, question->domain, !farm_is_up(q->farm));
+    need = judge(q, e, question->domain, question->want_mx, question->host_only, now);
     if (need == VERDICT_FINAL) {
         if (!may_be_rescued(inflight_find(q->inflight, question->domain), now))
             return answer_now(q, question, e, now);
@@ -518,8 +551,7 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
     }
     wait_ms = time_to_wait(q, question, r, now_ms);
     if (wait_ms <= 0) {
-        verdict_judge(r->entry, question->domain, question->want_mx, question->host_only, now_ms,
-                      now);
+        judge(q, r->entry, question->domain, question->want_mx, question->host_only, now);
         verdict_in_doubt(need, r->record_found, STS_DEADLINE, now);
         speak(q, now, question->arrived_ms);
         return true;

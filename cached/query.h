@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "cached/cache.h"
+#include "cached/farm.h"
 #include "cached/verdict.h"
 #include "common/answer.h"
 
@@ -34,6 +35,8 @@ typedef void query_done_fn(const struct judgement *, void *arg);
 struct query_engine *query_engine_new(struct event_base *, const struct settings *, struct cache *,
                                       struct source *, struct stats *);
 void query_engine_set_settings(struct query_engine *, const struct settings *);
+/* From now on this node is one of a farm; borrowed. */
+void query_engine_join_farm(struct query_engine *, struct farm *);
 /* Drops all waiters without a callback and cancels all work. */
 void query_engine_free(struct query_engine *);
 
@@ -64,8 +67,12 @@ struct refetch_result {
 typedef void query_refetch_fn(const struct refetch_result *, void *arg);
 /* `done` comes once, from the loop; there is no way to cancel but query_engine_free. */
 void query_refetch(struct query_engine *, const char *domain, query_refetch_fn *done, void *arg);
-/* Forgets all about the domain, an enforce policy included (flush --force); what is under way for
- * it will not bring the old policy back. */
+/* Forgets all about the domain, an enforce policy included, on every node of the farm (flush
+ * --force); what is under way for it will not bring the old policy back. True: `done` comes once,
+ * from the loop, when the farm was told; false: this host is alone, and it is done. */
+MUST_CHECK bool query_bury(struct query_engine *, const char *domain, farm_done_fn *done,
+                           void *arg);
+/* As query_bury, on this node only. */
 void query_forget(struct query_engine *, const char *domain);
 
 /* The daily refresh: fetches the policy in force again in the background, within the rate limits.

@@ -9,6 +9,7 @@ struct query_engine {
     const struct settings *settings;
     struct cache *cache;
     struct source *source;
+    struct farm *farm; /* NULL: this host is alone */
     struct stats *stats;
     struct inflight *inflight;
     struct judgement judgement; /* the one being spoken */
@@ -19,6 +20,19 @@ struct query_engine {
  * going. */
 struct resolution *query_begin(struct query_engine *, struct entry *, enum resolution_step);
 void query_set_off(struct resolution *);
+/* Goes on with a resolution at `step`, from the loop. */
+void query_take_up(struct resolution *, enum resolution_step);
+/* Answers everyone whose verdict is final by now. */
+void query_answer_ready(struct resolution *);
+
+/* The steps that ask the farm (query_farm.c). */
+enum step_result { NEXT, WAIT, DONE };
+enum step_result query_step_look(struct resolution *);
+enum step_result query_step_lock(struct resolution *);
+enum step_result query_step_share(struct resolution *);
+/* Gives the lock up, if it is held. */
+void query_unlock(struct resolution *);
+
 /* Begins at TXT with nobody waiting. False: one is running already, or too many are. */
 bool query_begin_background(struct query_engine *, struct entry *, bool force_fetch);
 

@@ -72,8 +72,8 @@ query_recheck(struct query_engine *q, const char *domain)
 static void
 restart(struct resolution *r, bool force_fetch)
 {
-    source_cancel(r->job);
-    r->job = NULL;
+    inflight_stop_work(r);
+    query_unlock(r);
     r->step = STEP_TXT;
     r->force_fetch = force_fetch;
     r->record_found = r->fetched = r->rechecked = false;
@@ -110,4 +110,13 @@ query_forget(struct query_engine *q, const char *domain)
     cache_forget(q->cache, domain);
     if (r != NULL)
         restart(r, r->force_fetch);
+}
+
+bool
+query_bury(struct query_engine *q, const char *domain, farm_done_fn *done, void *arg)
+{
+    if (q->farm != NULL)
+        (void)farm_bury(q->farm, domain, done, arg); /* reads what is held before it returns */
+    query_forget(q, domain);
+    return q->farm != NULL;
 }

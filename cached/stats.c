@@ -56,7 +56,7 @@ struct figure {
     uint64_t value;
 };
 
-enum { FIGURES = 14 };
+enum { FIGURES = 22 };
 
 static void
 figures_of(const struct stats *s, struct figure out[FIGURES])
@@ -74,6 +74,14 @@ figures_of(const struct stats *s, struct figure out[FIGURES])
         {"bad_frames", "counter", "Connections closed for a bad frame.", s->bad_frames},
         {"deadlines_missed", "counter", "Questions answered before the work was done.",
          s->deadlines_missed},
+        {"redis_up", "gauge", "1 while Redis is there.", s->redis_up},
+        {"redis_unwritten", "gauge", "Domains that Redis does not have yet.", s->redis_unwritten},
+        {"redis_lookups", "counter", "Domains looked up in Redis.", s->redis_lookups},
+        {"redis_events", "counter", "Events of the farm that were applied.", s->redis_events},
+        {"redis_shared", "counter", "Records written to Redis.", s->redis_shared},
+        {"redis_copies", "counter", "Whole copies of Redis begun.", s->redis_copies},
+        {"redis_stale", "counter", "Records in Redis that were older than ours.", s->redis_stale},
+        {"redis_failures", "counter", "Times that Redis was lost.", s->redis_failures},
         {"redis_refused", "counter", "Records in Redis that were not the farm's.",
          s->redis_refused},
         {"connections_open", "gauge", "Connections open now.", s->connections_open},

@@ -25,8 +25,10 @@ struct stats {
     uint64_t txt_lookups, mx_lookups, fetches, fetches_failed[STS_ERROR_COUNT];
     uint64_t refreshes, refreshes_failed, weakened;
     uint64_t connections_accepted, connections_refused, bad_frames, deadlines_missed;
+    uint64_t redis_lookups, redis_events, redis_shared, redis_copies, redis_stale, redis_failures;
     uint64_t redis_refused; /* records in Redis that were not the farm's, each time one was read */
     uint64_t connections_open, resolutions_running; /* gauges */
+    uint64_t redis_up, redis_unwritten;             /* gauges */
 };
 
 /* Counts one answered question that took `ms`. */

@@ -305,6 +305,7 @@ print_flushed(FILE *out, const json_t *reply)
         print_refetch(out, reply);
     else
         print_flush(out, reply);
+    print_unconfirmed(out, reply);
 }
 
 static int

@@ -327,3 +327,27 @@ print_nodes(FILE *out, const json_t *reply)
         fputc('\n', out);
     }
 }
+
+void
+print_unconfirmed(FILE *out, const json_t *reply)
+{
+    const json_t *nodes = json_object_get(reply, "nodes");
+    size_t confirmed = 0;
+
+    if (nodes == NULL)
+        return;
+    for (size_t i = 0; i < json_array_size(nodes); i++) {
+        const json_t *node = json_array_get(nodes, i);
+
+        if (json_is_true(json_object_get(node, "confirmed"))) {
+            confirmed++;
+            continue;
+        }
+        fputs("not confirmed: ", out);
+        print_key(out, node, "name");
+        fputs(", last seen ", out);
+        print_time(out, json_object_get(node, "last_seen"));
+        fputc('\n', out);
+    }
+    fprintf(out, "confirmed by %zu of %zu nodes\n", confirmed, json_array_size(nodes));
+}

@@ -86,3 +86,12 @@ query_note_no_domain(struct query_engine *engine, int64_t arrived_ms)
     (void)engine;
     (void)arrived_ms;
 }
+
+bool
+query_bury(struct query_engine *q, const char *domain, farm_done_fn *done, void *arg)
+{
+    (void)done;
+    (void)arg;
+    query_forget(q, domain);
+    return false;
+}

@@ -394,7 +394,7 @@ test_force_forgets(void **state)
     struct desk *d = *state;
 
     hold(d, "a.example", "enforce");
-    assert_string_equal(run(d, "flush a.example force wait"),
+    assert_string_equal(run(d, "flush a.example force"),
                         "OK {\"domain\":\"a.example\",\"outcome\":\"forgotten\",\"exit\":0}");
     assert_string_equal(d->engine.last_forgotten, "a.example");
     assert_int_equal(d->engine.refetched, 0);
