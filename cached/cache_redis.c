@@ -202,20 +202,16 @@ job_send(struct cache_redis_job *job, struct script_call *call, int64_t timeout_
 
 /* --- what may be believed --------------------------------------------------------------------- */
 
-static void
-refuse(struct cache_redis *cr, const char *domain)
+void
+cache_redis_alarm(struct cache_redis *cr, const char *domain, const char *what)
 {
-    cr->stats->redis_refused++;
     for (size_t i = 0; i < CACHE_REDIS_ALARMED; i++) {
         if (strcmp(cr->alarmed[i], domain) == 0)
             return;
     }
     snprintf(cr->alarmed[cr->alarmed_next], DOMAIN_SIZE, "%s", domain);
     cr->alarmed_next = (cr->alarmed_next + 1) % CACHE_REDIS_ALARMED;
-    log_warning(
-        "alarm: the record of %s in Redis is not signed by the farm (or is damaged) and was "
-        "not used",
-        domain);
+    log_warning("alarm: the record of %s in Redis is %s and was not used", domain, what);
 }
 
 void
@@ -234,7 +230,8 @@ cache_redis_verify(struct cache_redis *cr, const char *domain, const struct resp
         return;
     }
     out->refused = true;
-    refuse(cr, domain);
+    cr->stats->redis_refused++;
+    cache_redis_alarm(cr, domain, "not signed by the farm (or damaged)");
 }
 
 /* --- get -------------------------------------------------------------------------------------- */

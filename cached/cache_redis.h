@@ -107,6 +107,8 @@ typedef void cache_redis_page_fn(enum cache_redis_status, const char *const *dom
                                  const double *scores, size_t count, void *arg);
 struct cache_redis_job *cache_redis_index(struct cache_redis *, double from, size_t max,
                                           cache_redis_page_fn *, void *arg);
+/* A warning about the domain's record there, once for each of the last domains so alarmed. */
+void cache_redis_alarm(struct cache_redis *, const char *domain, const char *what);
 /* Event without a record (flush of domains without a policy; a glob). */
 void cache_redis_tell(struct cache_redis *, const char *name);
 /* Our estimate of Redis' TIME in us: from its last word, carried on by the boot clock; by the wall

@@ -86,6 +86,20 @@ farm_tell_changed(struct farm *farm, const char *domain)
         farm->events->changed(domain, farm->events_arg);
 }
 
+/* Redis does not have what we hold yet, so that what it has may well be older. */
+static bool
+is_unwritten(const struct farm *farm, const char *domain)
+{
+    const struct farm_job *job;
+
+    LIST_FOREACH(job, &farm->jobs, entry)
+    {
+        if (job->shares && strcmp(job->domain, domain) == 0)
+            return true;
+    }
+    return table_find(farm->dirty, domain) != NULL;
+}
+
 void
 farm_take(struct farm *farm, const char *domain, const struct cache_redis_found *found,
           bool to_memory)
@@ -102,10 +116,26 @@ farm_take(struct farm *farm, const char *domain, const struct cache_redis_found 
     taken = cache_take(farm->cache, found->record, to_memory);
     if (taken == CACHE_OLDER) {
         farm->stats->redis_stale++;
+        if (!is_unwritten(farm, domain))
+            cache_redis_alarm(farm->redis, domain, "older than what is held");
         farm_dirty_add(farm, domain, NULL, 0);
     }
     if (taken == CACHE_TAKEN && found->record->kind == RECORD_TOMBSTONE && farm->events != NULL)
         farm->events->forgotten(domain, farm->events_arg);
+}
+
+/* As farm_take, for a job. The engine may cancel it meanwhile: then it is gone, and false. */
+static bool
+take_for_job(struct farm_job *job, const struct cache_redis_found *found)
+{
+    job->redis = NULL;
+    job->in_flight = true;
+    farm_take(job->farm, job->domain, found, true);
+    job->in_flight = false;
+    if (!job->cancelled)
+        return true;
+    farm_job_free(job);
+    return false;
 }
 
 static bool
@@ -122,8 +152,8 @@ on_found(const struct cache_redis_found *found, void *arg)
     struct farm_job *job = arg;
     struct farm *farm = job->farm;
 
-    job->redis = NULL;
-    farm_take(farm, job->domain, found, true);
+    if (!take_for_job(job, found))
+        return;
     if (found->status == CACHE_REDIS_DONE && found->record == NULL &&
         holds_policy(farm, job->domain))
         farm_dirty_add(farm, job->domain, NULL, 0);
@@ -163,12 +193,16 @@ on_locked(const struct cache_redis_locked *result, void *arg)
                                  .again_ms = result->again_ms};
     farm_locked_fn *fn = job->locked;
     void *fn_arg = job->arg;
+    char domain[DOMAIN_SIZE];
 
-    job->redis = NULL;
+    snprintf(domain, sizeof domain, "%s", job->domain);
+    if (!take_for_job(job, &result->found)) {
+        if (result->locked)
+            cache_redis_unlock(farm->redis, domain, true);
+        return;
+    }
     if (locked.away)
         locked.seq = cache_redis_now_us(farm->redis);
-    else
-        farm_take(farm, job->domain, &result->found, true);
     locked.seq = seq_from(farm, job->domain, locked.seq);
     farm_job_free(job);
     fn(&locked, fn_arg);
@@ -200,6 +234,7 @@ on_put(const struct cache_redis_put_result *result, void *arg)
     struct cache_redis_found newer = {.record = result->newer};
 
     job->redis = NULL;
+    job->shares = false;
     if (result->status == CACHE_REDIS_AWAY) {
         farm_dirty_add(farm, job->domain, job->tombstone, job->life_s);
         job->tombstone = NULL;
@@ -208,8 +243,8 @@ on_put(const struct cache_redis_put_result *result, void *arg)
     } else if (result->written) {
         farm->stats->redis_shared++;
         cache_set_seq(farm->cache, job->domain, result->seq);
-    } else if (newer.record != NULL) {
-        farm_take(farm, job->domain, &newer, true);
+    } else if (newer.record != NULL && !take_for_job(job, &newer)) {
+        return;
     }
     end_job(job);
 }
@@ -223,6 +258,7 @@ farm_give(struct farm *farm, const char *domain, bool unlock, farm_done_fn *done
     int64_t life_s;
 
     job->done = done;
+    job->shares = true;
     buf_init(&body, RECORD_MAX);
     if (cache_give(farm->cache, domain, &body, &record, &life_s)) {
         job->redis = cache_redis_put(farm->redis, &record, life_s, on_put, job);

@@ -38,6 +38,7 @@ struct farm_job {
     void *arg;
     uint64_t wanted[2]; /* farm_wait: the id that nodes must have reached */
     int64_t until_ms, pause_ms;
+    bool shares;              /* is writing what the cache holds */
     struct record *tombstone; /* being written */
     int64_t life_s;           /* of it */
     char domain[DOMAIN_SIZE];
