@@ -11,7 +11,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum { LOCK_EXTRA_MS = 5000 }; /* a lock's holder may take the fetch's time-out and this */
+enum {
+    LOCK_EXTRA_MS = 5000, /* a lock's holder may take the fetch's time-out and this */
+    RAISES_MAX = 3
+};
 
 /* --- jobs ------------------------------------------------------------------------------------- */
 
@@ -42,6 +45,10 @@ farm_cancel(struct farm_job *job)
 {
     if (job == NULL)
         return;
+    if (job->shares) { /* what was learnt reaches the farm all the same */
+        job->done = NULL;
+        return;
+    }
     cache_redis_cancel(job->redis);
     job->redis = NULL;
     if (job->timer != NULL)
@@ -97,7 +104,17 @@ is_unwritten(const struct farm *farm, const char *domain)
         if (job->shares && strcmp(job->domain, domain) == 0)
             return true;
     }
-    return table_find(farm->dirty, domain) != NULL;
+    return farm->dirty_overflow || table_find(farm->dirty, domain) != NULL;
+}
+
+/* Somebody played it again, or Redis went back in time. */
+static void
+note_stale(struct farm *farm, const char *domain)
+{
+    if (!farm->copied || farm_copy_is_behind(farm->copy) || is_unwritten(farm, domain))
+        return;
+    farm->stats->redis_stale++;
+    cache_redis_alarm(farm->redis, domain, "older than what is held");
 }
 
 void
@@ -113,11 +130,11 @@ farm_take(struct farm *farm, const char *domain, const struct cache_redis_found 
             farm_dirty_add(farm, domain, NULL, 0); /* with ours, should we have one */
         return;
     }
+    if (farm_dirty_buries(farm, found->record))
+        return;
     taken = cache_take(farm->cache, found->record, to_memory);
-    if (taken == CACHE_OLDER) {
-        farm->stats->redis_stale++;
-        if (!is_unwritten(farm, domain))
-            cache_redis_alarm(farm->redis, domain, "older than what is held");
+    if (taken == CACHE_OLDER && found->record->kind != RECORD_FAILURE) {
+        note_stale(farm, domain);
         farm_dirty_add(farm, domain, NULL, 0);
     }
     if (taken == CACHE_TAKEN && found->record->kind == RECORD_TOMBSTONE && farm->events != NULL)
@@ -226,6 +243,37 @@ farm_unlock(struct farm *farm, const char *domain)
 
 /* --- sharing ---------------------------------------------------------------------------------- */
 
+/* What was fetched meanwhile has an order of its own. */
+static void
+note_seq(struct farm_job *job, uint64_t seq)
+{
+    struct farm *farm = job->farm;
+    struct record held;
+    struct buf body;
+    int64_t life_s;
+
+    buf_init(&body, RECORD_MAX);
+    if (cache_give(farm->cache, job->domain, &body, &held, &life_s) && held.kind == job->kind &&
+        held.seq == job->seq)
+        cache_set_seq(farm->cache, job->domain, seq);
+    buf_done(&body);
+}
+
+/* An order comes after all that was there when it was given. */
+static bool
+raise_above(struct farm_job *job, const struct record *newer)
+{
+    struct record *tombstone = job->tombstone;
+
+    if (tombstone == NULL || newer == NULL || job->raises == 0)
+        return false;
+    job->raises--;
+    job->shares = true;
+    tombstone->seq = newer->seq + 1;
+    farm_put_tombstone(job->farm, tombstone, job->life_s, job);
+    return true;
+}
+
 static void
 on_put(const struct cache_redis_put_result *result, void *arg)
 {
@@ -242,7 +290,9 @@ on_put(const struct cache_redis_put_result *result, void *arg)
         farm_dirty_add(farm, job->domain, NULL, 0); /* a policy fetched since, if there is one */
     } else if (result->written) {
         farm->stats->redis_shared++;
-        cache_set_seq(farm->cache, job->domain, result->seq);
+        note_seq(job, result->seq);
+    } else if (raise_above(job, result->newer)) {
+        return;
     } else if (newer.record != NULL && !take_for_job(job, &newer)) {
         return;
     }
@@ -261,6 +311,8 @@ farm_give(struct farm *farm, const char *domain, bool unlock, farm_done_fn *done
     job->shares = true;
     buf_init(&body, RECORD_MAX);
     if (cache_give(farm->cache, domain, &body, &record, &life_s)) {
+        job->kind = record.kind;
+        job->seq = record.seq;
         job->redis = cache_redis_put(farm->redis, &record, life_s, on_put, job);
     } else {
         if (unlock)
@@ -293,6 +345,8 @@ farm_bury(struct farm *farm, const char *domain, farm_done_fn *done, void *arg)
     int64_t life_s;
 
     job->done = done;
+    job->shares = true;
+    job->raises = RAISES_MAX;
     if (cache_bury(farm->cache, domain, cache_redis_now_us(farm->redis), record, &life_s)) {
         farm_put_tombstone(farm, record, life_s, job);
         return job;
@@ -328,6 +382,8 @@ on_up(void *arg)
 {
     struct farm *farm = arg;
 
+    if (farm->stream == NULL) /* the end has begun */
+        return;
     farm->stats->redis_up = 1;
     if (!farm->copied)
         cache_forget_outcomes(farm->cache, NULL); /* learnt alone, without the others' word */
@@ -415,6 +471,18 @@ farm_watch(struct farm *farm, const struct farm_events *events, void *arg)
     farm->events_arg = arg;
 }
 
+static void
+cancel_jobs(struct farm *farm)
+{
+    struct farm_job *job, *next;
+
+    for (job = LIST_FIRST(&farm->jobs); job != NULL; job = next) {
+        next = LIST_NEXT(job, entry);
+        job->shares = false;
+        farm_cancel(job);
+    }
+}
+
 void
 farm_free(struct farm *farm)
 {
@@ -423,6 +491,7 @@ farm_free(struct farm *farm)
     if (farm == NULL)
         return;
     farm->events = NULL;
+    cancel_jobs(farm);
     farm_stream_free(farm->stream);
     farm->stream = NULL;
     farm_copy_free(farm->copy);

@@ -83,6 +83,7 @@ on_brought(enum cache_redis_status status, void *arg)
         c->farm->copied = true;
         c->phase = GIVE;
         c->after[0] = '\0';
+        farm_beat(c->farm); /* who waits for us sees it at once */
     }
     go_on(c);
 }
@@ -205,6 +206,12 @@ bool
 farm_copy_is_whole(const struct farm_copy *c)
 {
     return !c->broken_off || event_pending(c->step, EV_TIMEOUT, NULL) || c->phase != IDLE;
+}
+
+bool
+farm_copy_is_behind(const struct farm_copy *c)
+{
+    return c->broken_off && c->phase != GIVE;
 }
 
 void

@@ -64,6 +64,14 @@ farm_dirty_add(struct farm *farm, const char *domain, struct record *tombstone, 
     }
 }
 
+bool
+farm_dirty_buries(const struct farm *farm, const struct record *record)
+{
+    const struct farm_dirty *d = (const struct farm_dirty *)table_find(farm->dirty, record->domain);
+
+    return d != NULL && d->tombstone != NULL && d->tombstone->seq >= record->seq;
+}
+
 static void
 on_written(void *arg)
 {

@@ -40,8 +40,8 @@ static const char beat_script[] = CLEAR
     "if ARGV[2] ~= '' and #redis.call('XRANGE', KEYS[2], ARGV[2], ARGV[2]) > 0 then has = 1 end\n"
     "local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)\n"
     "local t = redis.call('TIME')\n"
-    "redis.pcall('HSET', KEYS[3], ARGV[3], ARGV[2] .. ' ' .. t[1])\n"
-    "return {string.sub(redis.call('GET', KEYS[1]) or '', 1, 64), has,\n"
+    "redis.pcall('HSET', KEYS[3], ARGV[3], ARGV[4] .. ' ' .. t[1])\n"
+    "return {string.sub(redis.call('GET', KEYS[1]) or '', 1, 32), has,\n"
     "  newest[1] and newest[1][1] or ''}";
 
 static const char nodes_script[] =
@@ -187,7 +187,10 @@ farm_beat(struct farm *farm)
 {
     static const char *const keys[] = {"epoch", "e", "nodes"};
     char nonce[33];
-    const char *values[] = {nonce, farm->beat_id, farm->name};
+    /* Before all is copied nothing that came earlier is applied. */
+    const char *registered =
+        farm_copy_is_behind(farm->copy) ? "" : farm_stream_applied(farm->stream);
+    const char *values[] = {nonce, farm->beat_id, farm->name, registered};
 
     farm->beat_again = farm->beating;
     if (farm->beating)
@@ -195,7 +198,7 @@ farm_beat(struct farm *farm)
     farm->beating = true;
     random_hex(nonce, 32);
     snprintf(farm->beat_id, sizeof farm->beat_id, "%s", farm_stream_applied(farm->stream));
-    send_script(farm, beat_script, keys, 3, values, 3, on_beaten, farm);
+    send_script(farm, beat_script, keys, 3, values, 4, on_beaten, farm);
 }
 
 /* --- leaving ---------------------------------------------------------------------------------- */

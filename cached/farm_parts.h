@@ -38,9 +38,12 @@ struct farm_job {
     void *arg;
     uint64_t wanted[2]; /* farm_wait: the id that nodes must have reached */
     int64_t until_ms, pause_ms;
-    bool shares;              /* is writing what the cache holds */
+    bool shares;              /* writes, and goes on when nobody waits for it any more */
     struct record *tombstone; /* being written */
     int64_t life_s;           /* of it */
+    int raises;               /* how often its order may still be raised above a newer one's */
+    enum record_kind kind;    /* of what is shared, and its order */
+    uint64_t seq;
     char domain[DOMAIN_SIZE];
 };
 
@@ -95,6 +98,8 @@ void farm_dirty_done(struct farm *);
 /* Takes the tombstone (NULL: none). */
 void farm_dirty_add(struct farm *, const char *domain, struct record *tombstone, int64_t life_s);
 void farm_write_back(struct farm *);
+/* True when a tombstone waits that comes after this record. */
+bool farm_dirty_buries(const struct farm *, const struct record *);
 
 /* --- farm_stream.c --- */
 struct farm_stream *farm_stream_new(struct farm *);
@@ -110,6 +115,8 @@ struct farm_copy *farm_copy_new(struct farm *);
 void farm_copy_free(struct farm_copy *);
 /* False when the last one was broken off. */
 bool farm_copy_is_whole(const struct farm_copy *);
+/* True until all that Redis has is taken after the last farm_copy_begin. */
+bool farm_copy_is_behind(const struct farm_copy *);
 /* From the start again, at most every few seconds. */
 void farm_copy_begin(struct farm_copy *);
 void farm_copy_stop(struct farm_copy *);

@@ -53,6 +53,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_fetch_line \
 	tests/unit/cached/test_source \
 	tests/unit/cached/test_table \
+	tests/unit/cached/test_farm \
 	tests/unit/cached/test_farm_key \
 	tests/unit/cached/test_record \
 	tests/unit/cached/test_store_db \
@@ -147,6 +148,11 @@ STORE_SAMPLES = tests/unit/cached/store_samples.c tests/unit/cached/store_sample
 CACHE_SAMPLES = tests/unit/cached/cache_samples.c tests/unit/cached/cache_samples.h $(STORE_SAMPLES)
 tests_unit_cached_test_table_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_table_LDADD = $(UNIT_LIBS_CACHED)
+REDIS_LAB = tests/fake/redis_lab.c tests/fake/redis_lab.h
+tests_unit_cached_test_farm_SOURCES = tests/unit/cached/test_farm.c \
+	tests/unit/cached/farm_nodes_lab.c tests/unit/cached/farm_nodes_lab.h $(REDIS_LAB)
+tests_unit_cached_test_farm_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_farm_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_farm_key_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_farm_key_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
