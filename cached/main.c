@@ -247,6 +247,8 @@ start(struct program *p)
 static void
 stop(struct program *p)
 {
+    if (p->drain_timer != NULL) /* the loop runs once more, for the farm */
+        event_del(p->drain_timer);
     metrics_free(p->metrics);
     listeners_close(p->listeners);
     refresh_free(p->refresh);

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ struct redis_conn {
     enum state state;
     bool subscribed;
     bool is_tls;
+    bool late;     /* once over the time already, by our own fault */
     unsigned busy; /* callbacks under way */
     bool freed;
     char fault[WHY_SIZE]; /* it could not even begin */
@@ -168,6 +170,7 @@ watch_next(struct redis_conn *c)
 {
     struct pending *next = TAILQ_FIRST(&c->sent);
 
+    c->late = false;
     if (c->state != UP)
         return;
     if (next != NULL)
@@ -176,12 +179,28 @@ watch_next(struct redis_conn *c)
         evtimer_del(c->timer);
 }
 
+/* There is something to read, or we have not written yet: it is us who are late. */
+static bool
+is_waiting_for_us(const struct redis_conn *c)
+{
+    bool unsent = evbuffer_get_length(bufferevent_get_output(c->bev)) > 0;
+    struct pollfd fd = {.fd = bufferevent_getfd(c->bev),
+                        .events = c->state == CONNECTING || unsent ? POLLIN | POLLOUT : POLLIN};
+
+    return fd.fd >= 0 && poll(&fd, 1, 0) > 0;
+}
+
 static void
 on_late(evutil_socket_t fd, short what, void *arg)
 {
     struct redis_conn *c = arg;
 
     (void)fd, (void)what;
+    if (is_waiting_for_us(c) && !c->late) {
+        c->late = true;
+        arm(c, c->timeout_ms);
+        return;
+    }
     go_down(c, c->state == CONNECTING ? "no connection in time" : "no reply in time");
 }
 
@@ -411,6 +430,14 @@ on_connected(struct redis_conn *c)
     (void)leave(c);
 }
 
+/* Only from now on can the server be late. */
+static void
+on_written(struct bufferevent *bev, void *arg)
+{
+    (void)bev;
+    watch_next(arg);
+}
+
 static void
 on_event(struct bufferevent *bev, short what, void *arg)
 {
@@ -453,7 +480,7 @@ connect_to(struct redis_conn *c, const struct redis_options *options)
 
     c->bev = new_bufferevent(c, options);
     if (c->bev != NULL) {
-        bufferevent_setcb(c->bev, on_read, NULL, on_event, c);
+        bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
         bufferevent_enable(c->bev, EV_READ | EV_WRITE);
         if (bufferevent_socket_connect(c->bev, (struct sockaddr *)&address,
                                        (int)options->address.len) == 0)
