@@ -545,6 +545,21 @@ wait_confirms_living_nodes(void **state)
 }
 
 static void
+node_confirms_only_what_it_has_copied(void **state)
+{
+    struct lab *lab = *state;
+    struct node *a = lab_node(lab, 0);
+    struct heard h;
+
+    redis_lab_do(lab->redis, "SET", "sts:epoch", "another", NULL);
+    lab_event(lab, DOMAIN);
+    lab_run(lab, 1500); /* it has seen that; two copies lie five seconds apart */
+    h = wait_for_nodes(lab, a);
+    assert_int_equal(h.confirmed, 1);
+    assert_in_range(h.took_ms, 1500, 6000);
+}
+
+static void
 wait_names_the_dead_node(void **state)
 {
     struct lab *lab = *state;
@@ -677,6 +692,7 @@ main(void)
         IN_LAB(keys_of_a_wrong_kind_stop_nobody),
         IN_LAB(junk_in_the_stream_is_passed_over),
         IN_LAB(wait_confirms_living_nodes),
+        IN_LAB(node_confirms_only_what_it_has_copied),
         IN_LAB(wait_names_the_dead_node),
         IN_LAB(clean_end_leaves_the_registry_and_a_restart_keeps_the_name),
         IN_LAB(node_is_blind_until_it_has_copied_once),
