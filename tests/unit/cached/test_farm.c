@@ -377,6 +377,11 @@ tombstone_made_alone_is_written_back(void **state)
     assert_true(lab_until(lab, is_done, &done, SOON_MS));
     cache_forget(a->cache, DOMAIN);
     redis_lab_wake(lab->redis);
+    assert_true(lab_until(lab, is_up, a, LONG_MS));
+    done = false;
+    (void)farm_look(a->farm, DOMAIN, on_done, &done); /* the old record still stands there */
+    assert_true(lab_until(lab, is_done, &done, SOON_MS));
+    assert_false(node_has(a, DOMAIN));
     assert_true(lab_until(lab, lacks, b, LONG_MS));
     assert_false(node_has(a, DOMAIN));
 }
