@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,6 +52,7 @@ exec_server(const struct redis_lab *lab)
 {
     const char *socket_path = lab->socket + strlen("unix:");
 
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* when the test crashes */
     execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", socket_path, "--save", "",
            "--appendonly", "no", "--dir", lab->directory, "--logfile", "redis.log", NULL);
     fprintf(stderr, "redis-server: %s\n", strerror(errno));
