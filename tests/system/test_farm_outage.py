@@ -34,12 +34,6 @@ class Slow(Refused):
         farm.proxy.set("slow", delay=2)
 
 
-class Black(Refused):
-    """What is sent goes nowhere."""
-    def begin(self, farm):
-        farm.proxy.set("black")
-
-
 class ReadOnly(Refused):
     """A replica that serves reads of the past and takes no writes."""
     def begin(self, farm):
@@ -81,12 +75,6 @@ class NoAuth(Refused):
         farm.redis.password = None
 
 
-class Loading(Refused):
-    """It has begun to load its data and answers nothing else."""
-    def begin(self, farm):
-        farm.proxy.set("error", error="LOADING Redis is loading the dataset in memory")
-
-
 class Killed(Refused):
     """kill -9; it comes back empty."""
     def begin(self, farm):
@@ -97,7 +85,7 @@ class Killed(Refused):
 
 
 OUTAGES = {kind.__name__: kind() for kind in
-           (Refused, Hung, Slow, Black, ReadOnly, MasterDown, OutOfMemory, NoAuth, Loading, Killed)}
+           (Refused, Hung, Slow, ReadOnly, MasterDown, OutOfMemory, NoAuth, Killed)}
 
 
 def known(farm):

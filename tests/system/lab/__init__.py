@@ -23,7 +23,7 @@ client.py      the sending user: one SMTP transaction, each reply kept
 world.py       all of it together, and domains to send mail to
 farm.py        some sts-cached that share a Redis, with DNS and policy hosts of their own (vectors/)
 redis.py       redis-server and redis-sentinel, installed by contrib/install-deps, and how to hurt them
-proxy.py       what lies between nodes and Redis: slow, black, refusing
+proxy.py       what lies between nodes and Redis: slow, or refusing
 network.py     a second network namespace, whose packets can be dropped
 forger.py      records as an attacker writes them
 load.py        a constant stream of questions, each answer judged

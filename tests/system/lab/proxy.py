@@ -1,8 +1,5 @@
-"""proxy - a network between the nodes and Redis that can be slow, black or wrong.
-
-pass; slow (each piece waits `delay` seconds, both ways); black (takes everything, passes nothing on);
-refuse (nothing listens); error (each command is answered with `error`, Redis never sees it).
-"""
+"""proxy - a network between the nodes and Redis: pass, slow (each piece waits `delay` seconds, both
+ways), refuse (nothing listens)."""
 
 import contextlib
 import select
@@ -15,17 +12,16 @@ class Proxy:
     def __init__(self, address, port, server):
         """Listens at once; `server`: has .address and .port, read anew for each connection."""
         self.place, self.server = (address, port), server
-        self.mode, self.delay, self.error = "pass", 0, ""
+        self.mode, self.delay = "pass", 0
         self.connections, self.listener = [], None
         self.set("pass")
 
-    def set(self, mode, delay=0, error=""):
-        """From now on, for connections that are open too; but `refuse` and `error` cut those."""
-        self.mode, self.delay, self.error = mode, delay, error
-        if mode in ("refuse", "error"):
-            self.cut()
+    def set(self, mode, delay=0):
+        """From now on, for connections that are open too; `refuse` cuts those."""
+        self.mode, self.delay = mode, delay
         if mode == "refuse":
             self._close()
+            self.cut()
         elif self.listener is None:
             self.listener = socket.create_server(self.place, backlog=64)
             threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
@@ -57,9 +53,6 @@ class Proxy:
 
     def _serve(self, client):
         try:
-            if self.mode == "error":
-                self._answer_errors(client)
-                return
             server = socket.create_connection((self.server.address, self.server.port), 5)
             self.connections.append(server)
             self._carry(client, server)
@@ -77,12 +70,4 @@ class Proxy:
                     if not data:
                         return
                     time.sleep(self.delay if self.mode == "slow" else 0)
-                    while self.mode == "black":
-                        time.sleep(0.02)
                     other[source].sendall(data)
-
-    def _answer_errors(self, client):
-        """Each RESP array that comes is one command."""
-        while data := client.recv(65536):
-            commands = sum(line.startswith(b"*") for line in data.split(b"\r\n"))
-            client.sendall(f"-{self.error}\r\n".encode() * commands)
