@@ -264,6 +264,21 @@ take_type(struct resp_reader *r, char c)
     return true;
 }
 
+/* False when the next `run` bytes of a string should be its CR LF and are not. */
+static bool
+is_bulk(const struct resp_reader *r, const char *bytes, size_t run)
+{
+    static const char end[] = "\n\r"; /* by how many bytes are left */
+
+    for (size_t i = r->bulk_left > 2 ? r->bulk_left - 2 : 0; i < run; i++) {
+        size_t left = r->bulk_left - i;
+
+        if (left <= 2 && bytes[i] != end[left - 1])
+            return false;
+    }
+    return true;
+}
+
 /* True when hiredis' reader may see the bytes. */
 static bool
 screen(struct resp_reader *r, const char *bytes, size_t len)
@@ -283,6 +298,8 @@ screen(struct resp_reader *r, const char *bytes, size_t len)
         case IN_BULK: {
             size_t run = len - i < r->bulk_left ? len - i : r->bulk_left;
 
+            if (!is_bulk(r, bytes + i, run))
+                return false;
             r->bulk_left -= run;
             r->reply_len += run - 1;
             i += run - 1;

@@ -11,6 +11,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_netstring \
 	tests/fuzz/fuzz_policy \
 	tests/fuzz/fuzz_record \
+	tests/fuzz/fuzz_resp \
 	tests/fuzz/fuzz_txt
 
 check_PROGRAMS += $(FUZZ_TARGETS)
@@ -64,3 +65,9 @@ tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_record_CPPFLAGS = $(CACHED_CPPFLAGS)
 tests_fuzz_fuzz_record_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_record_LDADD = $(CACHED_LIBS)
+
+
+tests_fuzz_fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_resp_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_fuzz_fuzz_resp_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_resp_LDADD = $(CACHED_LIBS)

@@ -22,6 +22,7 @@ def test_packets_dropped(farm, cable):
             time.sleep(0.3)
     finally:
         cable.mend()
+    wait_until(lambda: all(node.stat("redis_up") for node in farm.nodes), "a node does not find Redis again", 15)
     learnt = farm.sources.new_domain()
     wait_until(lambda: farm.nodes[0].verdict(learnt)["verdict"] == "secure" and farm.record(learnt),
                "Redis is not used again", 15)

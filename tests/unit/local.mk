@@ -56,6 +56,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_farm \
 	tests/unit/cached/test_farm_key \
 	tests/unit/cached/test_record \
+	tests/unit/cached/test_resp \
 	tests/unit/cached/test_store_db \
 	tests/unit/cached/test_store_rescue \
 	tests/unit/cached/test_store_writer \
@@ -155,6 +156,8 @@ tests_unit_cached_test_farm_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_farm_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_farm_key_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_farm_key_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_resp_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_resp_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_record_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_lmdb_SOURCES = tests/unit/cached/test_cache_lmdb.c $(STORE_SAMPLES)
