@@ -107,7 +107,7 @@ on_page(enum cache_redis_status status, const char *const *domains, const double
         on_brought(CACHE_REDIS_DONE, c);
         return;
     }
-    c->from = scores[count - 1] > c->from ? scores[count - 1] : nextafter(c->from, INFINITY);
+    c->from = scores[count - 1] > c->from ? scores[count - 1] : nextafter(c->from, HUGE_VAL);
     c->job = cache_redis_get_many(c->farm->redis, names, names_of(c, names), bring, on_brought, c);
 }
 

@@ -446,7 +446,7 @@ keys_of_a_wrong_kind_stop_nobody(void **state)
 {
     struct lab *lab = *state;
     struct node *a = lab_node(lab, 0), *b = lab_node(lab, 1);
-    static const char *const keys[] = {"sts:e", "sts:nodes", "sts:index", "sts:r:" DOMAIN};
+    static const char *const keys[] = {"sts:e", "sts:nodes", "sts:index", ("sts:r:" DOMAIN)};
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         redis_lab_do(lab->redis, "DEL", keys[i], NULL);
