@@ -2,6 +2,7 @@
  * tries it waits (WAITING). */
 #include "cached/redis_link.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ enum {
     RETRY_MAX_MS = 2000,
     STEADY_MS = 5000, /* up for so long, the next loss is a new story */
     WHY_SIZE = 256,
+    ADDRESS_SIZE = 128,
     PASSWORD_MAX = 512
 };
 
@@ -110,15 +112,45 @@ redis_link_drop(struct redis_link *link, const char *why)
         lose(link, why);
 }
 
+/* The server that was tried is none for us, whoever named it; or it was one, and is lost. */
+static void
+fail(struct redis_link *link, const char *why)
+{
+    if (link->state == TRYING && link->sentinel != NULL)
+        redis_sentinel_distrust(link->sentinel);
+    lose(link, why);
+}
+
 /* --- finding ---------------------------------------------------------------------------------- */
+
+/* As in the settings. */
+static void
+write_address(const struct sockspec *address, char *text, size_t size)
+{
+    const struct sockaddr_in *four = (const void *)&address->addr;
+    const struct sockaddr_in6 *six = (const void *)&address->addr;
+    bool is_six = address->addr.ss_family == AF_INET6;
+    char host[INET6_ADDRSTRLEN] = "";
+
+    if (sockspec_is_unix(address)) {
+        snprintf(text, size, "unix:%s", sockspec_path(address));
+        return;
+    }
+    inet_ntop(address->addr.ss_family, is_six ? (const void *)&six->sin6_addr : &four->sin_addr,
+              host, sizeof host);
+    snprintf(text, size, "%s:%d@%s", is_six ? "inet6" : "inet", ntohs(four->sin_port), host);
+}
 
 static void
 be_up(struct redis_link *link)
 {
+    char address[ADDRESS_SIZE];
+
     link->state = UP;
     link->up_ms = clock_boot_ms();
     link->complained = false;
-    log_info("redis is there");
+    write_address(&link->address, address, sizeof address);
+    log_info("redis is there: %s", address);
     link->events->up(link->arg);
 }
 
@@ -135,7 +167,7 @@ on_role(const struct resp *reply, void *arg)
     else if (resp_is_error(reply, "NOPERM")) /* then a write will tell */
         be_up(link);
     else
-        lose(link, resp_type(reply) == RESP_ARRAY ? "the server is no master"
+        fail(link, resp_type(reply) == RESP_ARRAY ? "the server is no master"
                                                   : "the server does not tell its role");
 }
 
@@ -154,7 +186,7 @@ on_pong(const struct resp *reply, void *arg)
         if (*at < ' ' || *at > '~')
             *at = '?';
     }
-    lose(link, why);
+    fail(link, why);
 }
 
 static void
@@ -169,7 +201,7 @@ on_up(void *arg)
 static void
 on_down(const char *why, void *arg)
 {
-    lose(arg, why);
+    fail(arg, why);
 }
 
 static struct redis_options

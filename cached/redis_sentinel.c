@@ -7,7 +7,13 @@
 
 #include "common/log.h"
 
-enum { WHY_SIZE = 200 };
+enum {
+    WHY_SIZE = 200,
+    LISTEN_ELSEWHERE_MS = 100,
+    LISTEN_AGAIN_MS = 1000, /* no Sentinel to listen to: look again after that */
+    PULSE_S = 10,           /* a Sentinel that is gone without a word shows in no answer to PING */
+    PULSE_TIMEOUT_MS = 2000
+};
 
 #define CHANNEL "+switch-master"
 
@@ -23,10 +29,11 @@ struct redis_sentinel {
     struct redis_conn *asked;     /* the one that is being asked */
     struct redis_conn *listening; /* the one that tells of switches */
     struct event *next;           /* goes on to the next one */
+    struct event *pulse;
+    bool must_tell; /* redis_sentinel_ask waits for an answer; else only a listener is sought */
+    struct sockspec known; /* the address told last */
     char why[WHY_SIZE];
 };
-
-static void try_next(struct redis_sentinel *);
 
 /* --- who is master ---------------------------------------------------------------------------- */
 
@@ -57,6 +64,13 @@ read_address(const struct resp *reply, struct sockspec *out)
     return sockspec_parse(spec, out, NULL, 0);
 }
 
+static bool
+is_known(const struct redis_sentinel *s, const struct sockspec *address)
+{
+    return s->known.len == address->len &&
+           memcmp(&s->known.addr, &address->addr, address->len) == 0;
+}
+
 /* The one that was asked becomes the one that tells. */
 static void
 listen_to_asked(struct redis_sentinel *s)
@@ -64,7 +78,20 @@ listen_to_asked(struct redis_sentinel *s)
     redis_conn_free(s->listening);
     s->listening = s->asked;
     s->asked = NULL;
-    redis_conn_subscribe(s->listening, CHANNEL);
+}
+
+static void
+take_address(struct redis_sentinel *s, const struct sockspec *address)
+{
+    bool must_tell = s->must_tell, is_new = !is_known(s, address);
+
+    listen_to_asked(s);
+    s->must_tell = false;
+    s->known = *address;
+    if (must_tell)
+        s->events->told(address, NULL, s->arg);
+    else if (is_new) /* it switched while nobody told */
+        s->events->switched(s->arg);
 }
 
 static void
@@ -91,11 +118,11 @@ on_address(const struct resp *reply, void *arg)
     } else if (!read_address(reply, &address)) {
         pass_over(s, "a Sentinel did not tell the master's address");
     } else {
-        listen_to_asked(s);
-        s->events->told(&address, NULL, s->arg);
+        take_address(s, &address);
     }
 }
 
+/* Both at once: no switch can happen between the answer and the subscription unseen. */
 static void
 on_up(void *arg)
 {
@@ -104,6 +131,7 @@ on_up(void *arg)
         {"SENTINEL", 8}, {"get-master-addr-by-name", 23}, {s->master_name, strlen(s->master_name)}};
 
     redis_conn_send(s->asked, arguments, 3, 0, on_address, s);
+    redis_conn_subscribe(s->asked, CHANNEL);
 }
 
 /* "<master name> <old ip> <old port> <new ip> <new port>" */
@@ -118,6 +146,15 @@ on_message(const struct resp *message, void *arg)
         s->events->switched(s->arg);
 }
 
+/* Begins the round of all Sentinels. */
+static void
+go_round(struct redis_sentinel *s, int after_ms)
+{
+    s->tried = 0;
+    event_add(s->next,
+              &(struct timeval){.tv_sec = after_ms / 1000, .tv_usec = after_ms % 1000 * 1000});
+}
+
 /* Either the one being asked, or the one listened to: which one is gone shows in who is not up. */
 static void
 on_down(const char *why, void *arg)
@@ -127,15 +164,39 @@ on_down(const char *why, void *arg)
     if (s->listening != NULL && !redis_conn_is_up(s->listening)) {
         redis_conn_free(s->listening);
         s->listening = NULL;
-        if (s->asked == NULL) /* somebody must tell of switches */
-            s->events->switched(s->arg);
+        if (s->asked == NULL &&
+            !evtimer_pending(s->next, NULL)) { /* somebody must tell of switches */
+            redis_sentinel_distrust(s);
+            go_round(s, LISTEN_ELSEWHERE_MS);
+        }
         return;
     }
     pass_over(s, why);
 }
 
+static void
+on_pulse(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_sentinel *s = arg;
+
+    (void)fd, (void)what;
+    if (s->listening != NULL)
+        redis_conn_send(s->listening, &(struct span){"PING", 4}, 1, PULSE_TIMEOUT_MS, NULL, NULL);
+}
+
 static const struct redis_conn_events conn_events = {
     .up = on_up, .down = on_down, .message = on_message};
+
+static void
+none_answered(struct redis_sentinel *s)
+{
+    if (s->must_tell) {
+        s->must_tell = false;
+        s->events->told(NULL, s->why, s->arg);
+    } else {
+        go_round(s, LISTEN_AGAIN_MS);
+    }
+}
 
 static void
 try_next(struct redis_sentinel *s)
@@ -143,7 +204,7 @@ try_next(struct redis_sentinel *s)
     struct redis_options options = {.timeout_ms = s->timeout_ms, .tls = s->tls};
 
     if (s->tried == s->count) {
-        s->events->told(NULL, s->why, s->arg);
+        none_answered(s);
         return;
     }
     options.address = s->addresses[s->at];
@@ -162,8 +223,14 @@ redis_sentinel_ask(struct redis_sentinel *s)
 {
     redis_conn_free(s->asked);
     s->asked = NULL;
-    s->tried = 0;
-    event_add(s->next, &(struct timeval){0, 0});
+    s->must_tell = true;
+    go_round(s, 0);
+}
+
+void
+redis_sentinel_distrust(struct redis_sentinel *s)
+{
+    s->at = (s->at + 1) % s->count;
 }
 
 struct redis_sentinel *
@@ -186,6 +253,8 @@ redis_sentinel_new(struct event_base *base, const struct conf_list *sentinels,
     s->events = events;
     s->arg = arg;
     s->next = evtimer_new(base, on_next, s);
+    s->pulse = event_new(base, -1, EV_PERSIST, on_pulse, s);
+    event_add(s->pulse, &(struct timeval){.tv_sec = PULSE_S});
     return s;
 }
 
@@ -197,6 +266,7 @@ redis_sentinel_free(struct redis_sentinel *s)
     redis_conn_free(s->asked);
     redis_conn_free(s->listening);
     event_free(s->next);
+    event_free(s->pulse);
     free(s->addresses);
     free(s->master_name);
     free(s);

@@ -1,6 +1,6 @@
 /* redis_sentinel - asks the Sentinels who the master is, and hears of it when that changes.
- * One conversation at a time: with the first Sentinel that answers, in the order of the settings
- * after the one asked last. */
+ * It stays subscribed at the Sentinel that answered; when that one is lost it subscribes at
+ * another, and tells nothing as long as the master stays the same. */
 #ifndef STS_CACHED_REDIS_SENTINEL_H
 #define STS_CACHED_REDIS_SENTINEL_H
 
@@ -13,7 +13,8 @@ struct redis_sentinel_events {
     /* The master's address; or NULL: no Sentinel gave one, and `why` says what the last one said.
      * Answers redis_sentinel_ask, once. */
     void (*told)(const struct sockspec *, const char *why, void *arg);
-    void (*switched)(void *arg); /* +switch-master of our master came: ask again */
+    /* +switch-master of our master came, or was missed while no Sentinel was there: ask again. */
+    void (*switched)(void *arg);
 };
 
 /* Copies the specifications (checked by settings) and `master_name`; `tls` (NULL: none) is
@@ -23,7 +24,9 @@ struct redis_sentinel *redis_sentinel_new(struct event_base *, const struct conf
                                           const struct redis_tls *,
                                           const struct redis_sentinel_events *, void *arg);
 void redis_sentinel_free(struct redis_sentinel *);
-/* Asks, and stays subscribed at the one that answered. An earlier question is dropped. */
+/* Asks each in turn, first the one that answered last. An earlier question is dropped. */
 void redis_sentinel_ask(struct redis_sentinel *);
+/* What it told last was no master: the next question begins with another Sentinel. */
+void redis_sentinel_distrust(struct redis_sentinel *);
 
 #endif

@@ -55,6 +55,8 @@ UNIT_TESTS = \
 	tests/unit/cached/test_table \
 	tests/unit/cached/test_farm \
 	tests/unit/cached/test_farm_key \
+	tests/unit/cached/test_redis_link \
+	tests/unit/cached/test_redis_sentinel \
 	tests/unit/cached/test_record \
 	tests/unit/cached/test_resp \
 	tests/unit/cached/test_store_db \
@@ -158,6 +160,14 @@ tests_unit_cached_test_farm_key_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_farm_key_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_resp_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_resp_LDADD = $(UNIT_LIBS_CACHED)
+LINK_LAB = tests/unit/cached/link_lab.c tests/unit/cached/link_lab.h tests/fake/fake_redis.c \
+	tests/fake/fake_redis.h
+tests_unit_cached_test_redis_link_SOURCES = tests/unit/cached/test_redis_link.c $(LINK_LAB)
+tests_unit_cached_test_redis_link_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_redis_link_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_redis_sentinel_SOURCES = tests/unit/cached/test_redis_sentinel.c $(LINK_LAB)
+tests_unit_cached_test_redis_sentinel_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_redis_sentinel_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_record_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_record_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_lmdb_SOURCES = tests/unit/cached/test_cache_lmdb.c $(STORE_SAMPLES)
