@@ -100,7 +100,8 @@ redis_tls_session(const struct redis_tls *tls, const struct sockspec *address)
         SSL_free(ssl);
         return NULL;
     }
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    SSL_set_hostflags(ssl,
+                      X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     return ssl;
 }
 
