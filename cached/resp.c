@@ -130,7 +130,8 @@ struct resp_reader {
     char header[HEADER_MAX]; /* digits of the line being read */
     size_t line_len;
     size_t bulk_left;
-    size_t reply_len;
+    size_t reply_len, reply_items;
+    size_t whole; /* replies that hiredis has and has not been asked for */
     size_t depth;
     size_t left[RESP_DEPTH_MAX]; /* items that arrays still want, the outermost first */
 };
@@ -163,8 +164,10 @@ end_item(struct resp_reader *r)
     r->state = AT_TYPE;
     while (r->depth > 0 && --r->left[r->depth - 1] == 0)
         r->depth--;
-    if (r->depth == 0)
-        r->reply_len = 0;
+    if (r->depth > 0)
+        return;
+    r->reply_len = r->reply_items = 0;
+    r->whole++;
 }
 
 /* A length of a string or array: -1, or 0 to `max`. */
@@ -256,7 +259,7 @@ take_line_byte(struct resp_reader *r, char c)
 static bool
 take_type(struct resp_reader *r, char c)
 {
-    if (c == '\0' || strchr("+-:$*", c) == NULL)
+    if (c == '\0' || strchr("+-:$*", c) == NULL || ++r->reply_items > RESP_ITEMS_ALL_MAX)
         return false;
     r->type = c;
     r->line_len = 0;
@@ -330,11 +333,14 @@ resp_next(struct resp_reader *r, const struct resp **out)
     if (r->reply != NULL)
         freeReplyObject(r->reply);
     r->reply = NULL;
-    if (r->broken || redisReaderGetReply(r->reader, &reply) != REDIS_OK) {
+    if (!r->broken && r->whole == 0) /* hiredis would look through a half line at each byte */
+        return RESP_AGAIN;
+    if (r->broken || redisReaderGetReply(r->reader, &reply) != REDIS_OK || reply == NULL) {
         r->broken = true;
         return RESP_BROKEN;
     }
+    r->whole--;
     r->reply = reply;
     *out = outer(r->reply);
-    return reply != NULL ? RESP_READY : RESP_AGAIN;
+    return RESP_READY;
 }

@@ -16,6 +16,7 @@
 enum {
     RESP_BULK_MAX = 128 * 1024,       /* one string */
     RESP_ITEMS_MAX = 4096,            /* one array */
+    RESP_ITEMS_ALL_MAX = 64 * 1024,   /* one whole reply: 4 bytes of it cost us 100 */
     RESP_DEPTH_MAX = 5,               /* arrays in arrays */
     RESP_REPLY_MAX = 16 * 1024 * 1024 /* one whole reply */
 };

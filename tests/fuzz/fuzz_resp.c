@@ -23,14 +23,16 @@ static uint64_t
 read_all(const char *bytes, size_t len, size_t step)
 {
     struct resp_reader *reader = resp_reader_new();
+    enum resp_status status = RESP_AGAIN;
     const struct resp *reply;
     uint64_t sum = 0;
     bool good = true;
 
     for (size_t at = 0; good && at < len; at += step) {
         good = resp_feed(reader, bytes + at, len - at < step ? len - at : step);
-        while (good && resp_next(reader, &reply) == RESP_READY)
+        while (good && (status = resp_next(reader, &reply)) == RESP_READY)
             sum = sum * 41 + sum_of(reply, 0);
+        good = good && status != RESP_BROKEN;
     }
     resp_reader_free(reader);
     return good ? sum : 0;

@@ -97,6 +97,24 @@ test_whole_reply_is_bounded(void **state)
     resp_reader_free(reader);
 }
 
+/* 4 bytes each on the wire, 100 in memory. */
+static void
+test_items_of_a_reply_are_bounded(void **state)
+{
+    struct resp_reader *reader = resp_reader_new();
+    char hundred[6 + 100 * 4 + 1] = "*100\r\n";
+    size_t arrays = 0;
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        strcat(hundred, ":1\r\n");
+    assert_true(resp_feed(reader, "*4096\r\n", 7));
+    while (arrays < 4095 && resp_feed(reader, hundred, sizeof hundred - 1))
+        arrays++;
+    assert_int_equal(arrays, (RESP_ITEMS_ALL_MAX - 1) / 101);
+    resp_reader_free(reader);
+}
+
 static void
 test_values(void **state)
 {
@@ -142,6 +160,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_a_reply),
         cmocka_unit_test(test_whole_reply_is_bounded),
+        cmocka_unit_test(test_items_of_a_reply_are_bounded),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_command_is_written_byte_for_byte),
     };
