@@ -23,6 +23,7 @@ struct pending {
     redis_reply_fn *reply;
     void *arg;
     int64_t timeout_ms;
+    bool written;
 };
 
 TAILQ_HEAD(pending_list, pending);
@@ -272,11 +273,14 @@ void
 redis_conn_send(struct redis_conn *c, const struct span *arguments, size_t count,
                 int64_t timeout_ms, redis_reply_fn *reply, void *arg)
 {
+    struct pending *p;
+
     if (c->state == UP) {
         send_command(c, arguments, count, timeout_ms, reply, arg);
         return;
     }
-    TAILQ_INSERT_TAIL(&c->lost, pending_new(reply, arg, 0), link);
+    p = pending_new(reply, arg, 0);
+    TAILQ_INSERT_TAIL(&c->lost, p, link); /* a macro that names it four times */
     act_later(c);
 }
 
@@ -430,12 +434,21 @@ on_connected(struct redis_conn *c)
     (void)leave(c);
 }
 
-/* Only from now on can the server be late. */
+/* Only from now on can the server be late with these; for the next one the time begins, unless it
+ * was written before: what others send after it is no sign of life from the server. */
 static void
 on_written(struct bufferevent *bev, void *arg)
 {
-    (void)bev;
-    watch_next(arg);
+    struct redis_conn *c = arg;
+    struct pending *next = TAILQ_FIRST(&c->sent), *p;
+
+    if (next == NULL || evbuffer_get_length(bufferevent_get_output(bev)) > 0)
+        return;
+    if (!next->written)
+        watch_next(c);
+    for (p = TAILQ_LAST(&c->sent, pending_list); p != NULL && !p->written;
+         p = TAILQ_PREV(p, pending_list, link))
+        p->written = true;
 }
 
 static void

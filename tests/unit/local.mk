@@ -55,8 +55,10 @@ UNIT_TESTS = \
 	tests/unit/cached/test_table \
 	tests/unit/cached/test_farm \
 	tests/unit/cached/test_farm_key \
+	tests/unit/cached/test_redis_conn \
 	tests/unit/cached/test_redis_link \
 	tests/unit/cached/test_redis_sentinel \
+	tests/unit/cached/test_redis_tls \
 	tests/unit/cached/test_record \
 	tests/unit/cached/test_resp \
 	tests/unit/cached/test_store_db \
@@ -160,6 +162,15 @@ tests_unit_cached_test_farm_key_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_farm_key_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_resp_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_resp_LDADD = $(UNIT_LIBS_CACHED)
+CONN_LAB = tests/unit/cached/conn_lab.c tests/unit/cached/conn_lab.h tests/fake/fake_redis.c \
+	tests/fake/fake_redis.h
+tests_unit_cached_test_redis_conn_SOURCES = tests/unit/cached/test_redis_conn.c $(CONN_LAB)
+tests_unit_cached_test_redis_conn_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_redis_conn_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_redis_tls_SOURCES = tests/unit/cached/test_redis_tls.c $(CONN_LAB) \
+	tests/fake/test_certs.c tests/fake/test_certs.h
+tests_unit_cached_test_redis_tls_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_redis_tls_LDADD = $(UNIT_LIBS_CACHED)
 LINK_LAB = tests/unit/cached/link_lab.c tests/unit/cached/link_lab.h tests/fake/fake_redis.c \
 	tests/fake/fake_redis.h
 tests_unit_cached_test_redis_link_SOURCES = tests/unit/cached/test_redis_link.c $(LINK_LAB)
