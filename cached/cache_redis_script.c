@@ -92,22 +92,30 @@ static const struct {
                           "end\n"
                           "if read(KEYS[2], 255) == ARGV[5] then redis.call('DEL', KEYS[2]) end\n"
                           "return {t[1], t[2], 1, id}"},
-    /* Names that cannot be ours do not count, so that they end no page early; within reason. */
+    /* Names that cannot be ours (domain_is_normal, said in Lua) do not count, so that they end no
+     * page early; within reason. */
     [SCRIPT_INDEX] = {"index",
+                      "local label = string.rep('[a-z0-9-]', 64)\n"
+                      "local function is_domain(name)\n"
+                      "  return #name <= 253 and string.find(name, '^[a-z0-9][a-z0-9.-]*$')\n"
+                      "    and not string.find(name, '%.[.-]') and not string.find(name, '-%.')\n"
+                      "    and not string.find(name, '[.-]$') and not string.find(name, label)\n"
+                      "    and not string.find(name, '^%d+$') and not string.find(name, '%.%d+$')\n"
+                      "end\n"
                       "local out, seen, most = {t[1], t[2]}, 0, tonumber(ARGV[2])\n"
+                      "local step = math.max(most, 100)\n"
                       "if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then return out end\n"
                       "repeat\n"
                       "  local page = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], '(+inf',\n"
-                      "    'WITHSCORES', 'LIMIT', seen, most)\n"
+                      "    'WITHSCORES', 'LIMIT', seen, step)\n"
                       "  for i = 1, #page, 2 do\n"
-                      "    if #page[i] <= 253 and string.find(page[i], '^[a-z0-9][a-z0-9.-]*$')\n"
-                      "        and #out < 2 + 2 * most then\n"
+                      "    if #out < 2 + 2 * most and is_domain(page[i]) then\n"
                       "      out[#out + 1] = page[i]\n"
                       "      out[#out + 1] = page[i + 1]\n"
                       "    end\n"
                       "  end\n"
-                      "  seen = seen + most\n"
-                      "until #page == 0 or #out >= 2 + 2 * most or seen >= 16 * most\n"
+                      "  seen = seen + step\n"
+                      "until #page == 0 or #out >= 2 + 2 * most or seen >= 16 * step\n"
                       "return out"},
     [SCRIPT_TELL] = {"tell", "local id = tell(KEYS[1], ARGV[1])\n"
                              "if type(id) == 'table' then return id end\n"

@@ -66,6 +66,8 @@ UNIT_TESTS = \
 	tests/unit/cached/test_store_writer \
 	tests/unit/cached/test_cache_lmdb \
 	tests/unit/cached/test_cache_mem \
+	tests/unit/cached/test_cache_redis \
+	tests/unit/cached/test_cache_redis_lock \
 	tests/unit/cached/test_cache_store \
 	tests/unit/cached/test_cache
 
@@ -195,6 +197,15 @@ tests_unit_cached_test_store_writer_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_writer_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_mem_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_mem_LDADD = $(UNIT_LIBS_CACHED)
+CACHE_REDIS_DESK = tests/unit/cached/cache_redis_desk.c tests/unit/cached/cache_redis_desk.h \
+	$(REDIS_LAB)
+tests_unit_cached_test_cache_redis_SOURCES = tests/unit/cached/test_cache_redis.c $(CACHE_REDIS_DESK)
+tests_unit_cached_test_cache_redis_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_cache_redis_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_cache_redis_lock_SOURCES = tests/unit/cached/test_cache_redis_lock.c \
+	$(CACHE_REDIS_DESK)
+tests_unit_cached_test_cache_redis_lock_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_cache_redis_lock_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_store_SOURCES = tests/unit/cached/test_cache_store.c $(CACHE_SAMPLES)
 tests_unit_cached_test_cache_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_store_LDADD = $(UNIT_LIBS_CACHED)
