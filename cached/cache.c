@@ -3,10 +3,10 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "cached/cache_lmdb.h"
 #include "cached/cache_store.h"
+#include "common/chance.h"
 #include "common/clock.h"
 
 enum {
@@ -214,13 +214,10 @@ static int64_t
 refresh_after_s(const struct cache *c, const struct policy *policy)
 {
     int64_t span_s = policy_max_age_s(policy), after_s;
-    uint16_t dice;
 
     if (span_s > c->refresh_interval_s)
         span_s = c->refresh_interval_s;
-    if (getrandom(&dice, sizeof dice, 0) != (ssize_t)sizeof dice)
-        dice = UINT16_MAX / 2;
-    after_s = span_s / 2 + span_s * 2 * dice / (5 * (int64_t)UINT16_MAX);
+    after_s = span_s / 2 + (int64_t)chance_below((uint64_t)span_s * 2 / 5 + 1);
     return after_s < REFRESH_MIN_S ? REFRESH_MIN_S : after_s;
 }
 

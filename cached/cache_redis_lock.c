@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "cached/cache_redis_job.h"
 #include "cached/table.h"
+#include "common/chance.h"
 #include "common/clock.h"
 
 enum {
@@ -84,16 +84,6 @@ lock_book_free(struct lock_book *book)
     free(book);
 }
 
-static uint64_t
-dice(void)
-{
-    uint64_t value = 0;
-
-    if (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value)
-        value = (uint64_t)clock_boot_ms();
-    return value;
-}
-
 /* --- tokens ----------------------------------------------------------------------------------- */
 
 /* What is signed; `seq_and_nonce` as they stand in the token. */
@@ -110,7 +100,7 @@ token_make(const struct cache_redis *cr, const char *domain, char token[LOCK_TOK
     struct buf text;
 
     snprintf(seq, sizeof seq, "%" PRIu64, cache_redis_now_us(cr));
-    snprintf(nonce, sizeof nonce, "%0*" PRIx64, NONCE_DIGITS, dice());
+    snprintf(nonce, sizeof nonce, "%0*" PRIx64, NONCE_DIGITS, chance_below(UINT64_MAX));
     buf_init(&text, 2 * DOMAIN_SIZE);
     token_text(domain, (struct span){seq, strlen(seq)}, (struct span){nonce, NONCE_DIGITS}, &text);
     farm_key_sign(cr->key, text.data, text.len, mac);
@@ -364,7 +354,7 @@ static int64_t
 again_ms(struct cache_redis_job *job, const struct resp *reply)
 {
     int64_t left_ms = resp_integer(job_item(reply, ITEM_LEFT)), sight_ms;
-    int64_t jitter_ms = (int64_t)(dice() % (JITTER_MS + 1));
+    int64_t jitter_ms = (int64_t)chance_below(JITTER_MS + 1);
 
     if (is_held_soundly(job, reply)) {
         forget_sight(job->cr->locks, job->domain);

@@ -9,6 +9,7 @@
 
 #include "cached/dns_screen.h"
 #include "common/buf.h"
+#include "common/clock.h"
 
 enum {
     PREFIX_SIZE = 2, /* the length before a message on TCP */
@@ -238,7 +239,7 @@ dns_exchange_start(struct event_base *base, const struct dns_query *query,
         wait_ms = NO_SOCKET_MS;
     }
     x->deadline = evtimer_new(base, on_deadline, x);
-    const struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    const struct timeval wait = clock_timeval(wait_ms);
     evtimer_add(x->deadline, &wait);
     return x;
 }

@@ -35,7 +35,7 @@ static void go_on(struct farm_copy *);
 static void
 go_on_after(struct farm_copy *c, int64_t ms)
 {
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    struct timeval wait = clock_timeval(ms);
 
     event_add(c->step, &wait);
 }

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "cached/farm_parts.h"
 #include "cached/settings.h"
+#include "common/chance.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -54,6 +54,12 @@ static const char nodes_script[] =
 /* --- our name --------------------------------------------------------------------------------- */
 
 static bool
+is_name_byte(char c)
+{
+    return ascii_is_alnum((unsigned char)c) || c == '-' || c == '.' || c == '_';
+}
+
+static bool
 is_id(const char *text)
 {
     return strspn(text, "0123456789abcdef") == ID_DIGITS && text[ID_DIGITS] == '\0';
@@ -62,12 +68,8 @@ is_id(const char *text)
 static void
 random_hex(char *out, size_t digits)
 {
-    uint32_t dice[4] = {0};
-
-    if (getrandom(dice, sizeof dice, 0) != (ssize_t)sizeof dice)
-        dice[0] = (uint32_t)getpid() ^ (uint32_t)clock_wall_s();
     for (size_t i = 0; i < digits; i += ID_DIGITS)
-        snprintf(out + i, ID_DIGITS + 1, "%08" PRIx32, dice[i / ID_DIGITS]);
+        snprintf(out + i, ID_DIGITS + 1, "%08" PRIx32, (uint32_t)chance_below(UINT32_MAX));
 }
 
 /* Without the file a restart looks like another node, no worse. */
@@ -98,6 +100,10 @@ farm_nodes_name(struct farm *farm)
     if (gethostname(host, sizeof host) != 0)
         strcpy(host, "localhost");
     host[sizeof host - 1] = '\0';
+    for (char *at = host; *at != '\0'; at++) {
+        if (!is_name_byte(*at))
+            *at = '-';
+    }
     read_id(farm, id);
     snprintf(farm->name, sizeof farm->name, "%.60s-%s", host, id);
 }
@@ -150,8 +156,10 @@ compare(struct farm *farm, const char *epoch, bool has_applied, const char *newe
 {
     const char *applied = farm_stream_applied(farm->stream);
     bool other = epoch[0] != '\0' && farm->epoch[0] != '\0' && strcmp(epoch, farm->epoch) != 0;
-    bool gap = !has_applied && applied[0] != '\0' && strcmp(applied, "0-0") != 0 &&
-               strcmp(applied, farm->beat_id) == 0;
+    bool from_start = strcmp(applied, "0-0") == 0;
+    /* What came while we did not read may be cut off at the stream's other end already. */
+    bool gap = from_start ? newest[0] != '\0' && !farm_stream_reads(farm->stream)
+                          : !has_applied && strcmp(applied, farm->beat_id) == 0;
 
     if (epoch[0] != '\0')
         snprintf(farm->epoch, sizeof farm->epoch, "%s", epoch);
@@ -221,7 +229,7 @@ void
 farm_nodes_leave(struct farm *farm)
 {
     int64_t ms = farm->settings->redis.timeout_ms;
-    struct timeval patience = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    struct timeval patience = clock_timeval(ms);
     struct event *over = evtimer_new(farm->base, on_patience_over, farm);
     char key[128];
     struct span arguments[] = {{"HDEL", 4}, {key, 0}, {farm->name, strlen(farm->name)}};
@@ -272,7 +280,7 @@ static bool
 is_safe_name(struct span name)
 {
     for (size_t i = 0; i < name.len; i++) {
-        if (!ascii_is_alnum((unsigned char)name.at[i]) && strchr("-._", name.at[i]) == NULL)
+        if (!is_name_byte(name.at[i]))
             return false;
     }
     return name.len > 0 && name.len < FARM_NAME_SIZE;

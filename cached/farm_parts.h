@@ -109,6 +109,7 @@ const char *farm_stream_applied(const struct farm_stream *);
 /* Reads on behind `id` (NULL: behind the last applied), when it does not read already. */
 void farm_stream_begin(struct farm_stream *, const char *id);
 void farm_stream_stop(struct farm_stream *);
+bool farm_stream_reads(const struct farm_stream *);
 
 /* --- farm_copy.c --- */
 struct farm_copy *farm_copy_new(struct farm *);

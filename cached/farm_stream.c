@@ -51,6 +51,12 @@ farm_stream_free(struct farm_stream *s)
     free(s);
 }
 
+bool
+farm_stream_reads(const struct farm_stream *s)
+{
+    return s->conn != NULL;
+}
+
 const char *
 farm_stream_applied(const struct farm_stream *s)
 {

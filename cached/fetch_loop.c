@@ -1,4 +1,5 @@
 #include "cached/fetch_loop.h"
+#include "common/clock.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -75,7 +76,7 @@ static int
 on_timer_wanted(CURLM *multi, long ms, void *arg)
 {
     struct fetch_loop *loop = arg;
-    struct timeval after = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    struct timeval after = clock_timeval(ms);
 
     (void)multi;
     if (ms < 0)

@@ -1,4 +1,5 @@
 #include "cached/inflight.h"
+#include "common/clock.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -106,7 +107,7 @@ inflight_wait(struct resolution *r, struct event_base *base, int64_t wait_ms,
               void (*on_deadline)(int, short, void *))
 {
     struct query_token *token = alloc_zero(1, sizeof *token);
-    struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    struct timeval wait = clock_timeval(wait_ms);
 
     token->resolution = r;
     token->timer = evtimer_new(base, on_deadline, token);

@@ -67,7 +67,7 @@ on_again(int fd, short what, void *arg)
 static void
 wait_for_other(struct resolution *r, int64_t again_ms)
 {
-    struct timeval wait = {.tv_sec = again_ms / 1000, .tv_usec = again_ms % 1000 * 1000};
+    struct timeval wait = clock_timeval(again_ms);
 
     r->again = evtimer_new(r->engine->base, on_again, r);
     evtimer_add(r->again, &wait);

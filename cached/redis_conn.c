@@ -1,4 +1,5 @@
 #include "cached/redis_conn.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -160,7 +161,7 @@ go_down(struct redis_conn *c, const char *why)
 static void
 arm(struct redis_conn *c, int64_t ms)
 {
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    struct timeval wait = clock_timeval(ms);
 
     evtimer_add(c->timer, &wait);
 }
@@ -315,19 +316,12 @@ static void
 on_greeting(const struct resp *reply, void *arg)
 {
     struct redis_conn *c = arg;
-    struct span text = resp_bytes(reply);
-    char why[WHY_SIZE];
-    int n;
+    char why[WHY_SIZE] = "refused: ";
 
     if (reply == NULL)
         return; /* `down` tells */
     if (resp_type(reply) != RESP_STATUS) {
-        n = snprintf(why, sizeof why, "refused: %.*s", (int)(text.len < 120 ? text.len : 120),
-                     text.at);
-        for (int i = 0; i < n; i++) {
-            if (why[i] < ' ' || why[i] > '~')
-                why[i] = '?';
-        }
+        resp_say(reply, why, sizeof why);
         go_down(c, why);
     } else if (--c->greetings == 0) {
         be_up(c);

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "cached/redis_sentinel.h"
 #include "cached/settings.h"
+#include "common/chance.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -63,18 +63,15 @@ struct redis_link {
 static void
 try_again_later(struct redis_link *link)
 {
-    uint16_t dice = 0;
     int64_t wait_ms;
     struct timeval wait;
 
     if (link->up_ms != 0 && clock_boot_ms() - link->up_ms >= STEADY_MS)
         link->retry_ms = RETRY_FIRST_MS;
     link->up_ms = 0;
-    if (getrandom(&dice, sizeof dice, 0) != (ssize_t)sizeof dice)
-        dice = UINT16_MAX / 2;
-    wait_ms = link->retry_ms * 3 / 4 + link->retry_ms * dice / (2 * (int64_t)UINT16_MAX);
+    wait_ms = link->retry_ms * 3 / 4 + (int64_t)chance_below((uint64_t)link->retry_ms / 2 + 1);
     link->retry_ms = link->retry_ms * 2 < RETRY_MAX_MS ? link->retry_ms * 2 : RETRY_MAX_MS;
-    wait = (struct timeval){.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    wait = clock_timeval(wait_ms);
     link->state = WAITING;
     event_add(link->again, &wait);
 }
@@ -175,17 +172,12 @@ static void
 on_pong(const struct resp *reply, void *arg)
 {
     struct redis_link *link = arg;
-    struct span text = resp_bytes(reply);
-    char why[WHY_SIZE];
+    char why[WHY_SIZE] = "";
 
     if (reply == NULL || link->state != TRYING || resp_type(reply) != RESP_ERROR ||
         resp_is_error(reply, "NOPERM"))
         return;
-    snprintf(why, sizeof why, "%.*s", (int)(text.len < 160 ? text.len : 160), text.at);
-    for (char *at = why; *at != '\0'; at++) {
-        if (*at < ' ' || *at > '~')
-            *at = '?';
-    }
+    resp_say(reply, why, sizeof why);
     fail(link, why);
 }
 
@@ -225,6 +217,16 @@ try_address(struct redis_link *link)
     link->conn = redis_conn_new(link->base, &options, &events, link);
 }
 
+/* Without a key only who is on this host could have written what is there (settings_redis.c sees to
+ * that for a server that is named). */
+static bool
+is_trusted(const struct redis_link *link)
+{
+    const struct settings *s = link->settings;
+
+    return s->redis.key_file != NULL || s->redis.insecure || sockspec_is_local(&link->address);
+}
+
 static void
 on_told(const struct sockspec *address, const char *why, void *arg)
 {
@@ -237,7 +239,12 @@ on_told(const struct sockspec *address, const char *why, void *arg)
         return;
     }
     link->address = *address;
-    try_address(link);
+    if (is_trusted(link)) {
+        try_address(link);
+        return;
+    }
+    redis_sentinel_distrust(link->sentinel);
+    lose(link, "the Sentinels name a server that is not on this host, and there is no key-file");
 }
 
 static void
@@ -304,11 +311,10 @@ on_reply(const struct resp *reply, void *arg)
     struct redis_link *link = command->link;
     struct redis_conn *conn = link->conn;
     bool fatal = is_fatal(reply);
-    char why[WHY_SIZE] = "";
+    char why[WHY_SIZE] = "the server says ";
 
     if (fatal)
-        snprintf(why, sizeof why, "the server says %.*s",
-                 (int)strcspn(resp_bytes(reply).at, " \r\n"), resp_bytes(reply).at);
+        resp_say(reply, why, sizeof why);
     end_command(&link->sent, command, reply);
     if (fatal && link->conn == conn)
         redis_link_drop(link, why);
@@ -412,10 +418,8 @@ read_address(struct redis_link *link, char *why, size_t size)
 
     if (s->redis.server != NULL)
         return sockspec_parse(s->redis.server, &link->address, why, size);
-    link->sentinel =
-        redis_sentinel_new(link->base, &s->redis.sentinels,
-                           s->redis.master_name != NULL ? s->redis.master_name : "mymaster",
-                           s->redis.timeout_ms, link->tls, &events, link);
+    link->sentinel = redis_sentinel_new(link->base, &s->redis.sentinels, s->redis.master_name,
+                                        s->redis.timeout_ms, link->tls, &events, link);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 
 enum {
@@ -150,9 +151,10 @@ on_message(const struct resp *message, void *arg)
 static void
 go_round(struct redis_sentinel *s, int after_ms)
 {
+    struct timeval after = clock_timeval(after_ms);
+
     s->tried = 0;
-    event_add(s->next,
-              &(struct timeval){.tv_sec = after_ms / 1000, .tv_usec = after_ms % 1000 * 1000});
+    event_add(s->next, &after);
 }
 
 /* Either the one being asked, or the one listened to: which one is gone shows in who is not up. */

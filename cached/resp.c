@@ -89,6 +89,17 @@ resp_bytes(const struct resp *r)
     return (struct span){inner(r)->str, inner(r)->len};
 }
 
+void
+resp_say(const struct resp *r, char *out, size_t size)
+{
+    struct span bytes = resp_bytes(r);
+    size_t len = strlen(out);
+
+    for (size_t i = 0; i < bytes.len && len + 1 < size; i++)
+        out[len++] = bytes.at[i] >= ' ' && bytes.at[i] <= '~' ? bytes.at[i] : '?';
+    out[len] = '\0';
+}
+
 int64_t
 resp_integer(const struct resp *r)
 {

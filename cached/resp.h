@@ -39,6 +39,9 @@ int64_t resp_integer(const struct resp *); /* of anything but an integer, 0 */
 size_t resp_count(const struct resp *);    /* items of an array; of anything else, 0 */
 /* Item `i` of an array; NULL when there is none. All resp_* accept NULL, as RESP_NIL. */
 const struct resp *resp_item(const struct resp *, size_t i);
+/* Appends what resp_bytes gives to the string in `out` as far as it fits, with '?' for all that is
+ * not printable ASCII. */
+void resp_say(const struct resp *, char *out, size_t size);
 /* True for an error whose first word is `code` ("READONLY"). */
 bool resp_is_error(const struct resp *, const char *code);
 

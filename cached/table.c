@@ -1,14 +1,12 @@
 #include "cached/table.h"
 
-#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <xxhash.h>
 
 #include "common/alloc.h"
-#include "common/log.h"
+#include "common/chance.h"
 
 enum { FIRST_SLOTS = 64, SECRET_SIZE = 192 };
 _Static_assert(SECRET_SIZE >= XXH3_SECRET_SIZE_MIN, "XXH3 wants a longer secret");
@@ -19,21 +17,6 @@ struct table {
     size_t mask, count;
     unsigned char secret[SECRET_SIZE];
 };
-
-/* Without randomness anyone could build chains that stop the daemon: better not to start. */
-static void
-draw_secret(unsigned char secret[SECRET_SIZE])
-{
-    ssize_t got;
-
-    do
-        got = getrandom(secret, SECRET_SIZE, 0);
-    while (got < 0 && errno == EINTR);
-    if (got != SECRET_SIZE) {
-        log_errno("the kernel gives no random bytes");
-        abort();
-    }
-}
 
 static struct table_link **
 slot_of(const struct table *t, const char *key)
@@ -49,7 +32,7 @@ table_new(const char *(*key_of)(const struct table_link *))
     t->key_of = key_of;
     t->mask = FIRST_SLOTS - 1;
     t->slots = alloc_zero(FIRST_SLOTS, sizeof(struct table_link *));
-    draw_secret(t->secret);
+    chance_bytes(t->secret, SECRET_SIZE); /* else anyone could build chains that stop us */
     return t;
 }
 

@@ -23,6 +23,14 @@ clock_wall_s(void)
     return faked ? fake_wall_s : (int64_t)time(NULL);
 }
 
+struct timeval
+clock_timeval(int64_t ms)
+{
+    if (ms < 0)
+        ms = 0;
+    return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+}
+
 void
 clock_fake(int64_t boot_ms, int64_t wall_s)
 {

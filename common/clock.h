@@ -5,11 +5,15 @@
 #define STS_COMMON_CLOCK_H
 
 #include <stdint.h>
+#include <sys/time.h>
 
 /* Milliseconds since boot (CLOCK_BOOTTIME); never goes back. */
 int64_t clock_boot_ms(void);
 /* Seconds since 1970 (CLOCK_REALTIME); may step either way. */
 int64_t clock_wall_s(void);
+
+/* A wait, as event loops want it; nothing for a negative one. */
+struct timeval clock_timeval(int64_t ms);
 
 /* For tests: from now on the clocks stand at these values until set again. */
 void clock_fake(int64_t boot_ms, int64_t wall_s);

@@ -4,6 +4,7 @@ libcommon_a_SOURCES = \
 	common/alloc.c common/alloc.h \
 	common/answer.c common/answer.h \
 	common/buf.c common/buf.h \
+	common/chance.c common/chance.h \
 	common/client.c common/client.h \
 	common/clock.c common/clock.h \
 	common/conffile.c common/conffile.h \

@@ -79,6 +79,29 @@ sentinel_names_the_master(void **state)
 }
 
 static void
+without_a_key_no_other_host_is_believed(void **state)
+{
+    static char key[] = "/somewhere/farm.key";
+    struct link_lab *t = *state;
+    struct farm farm = {0};
+
+    make_farm(t, &farm);
+    name_host(&farm.guides[0], "192.0.2.9", 6379);
+    name_host(&farm.guides[1], "192.0.2.9", 6379);
+    link_lab_make(t);
+    assert_true(link_lab_reaches(t, &t->downs, 1, LINK_LAB_SOON_MS));
+    assert_non_null(strstr(t->why, "no key-file"));
+    redis_link_free(t->link);
+    t->settings.redis.key_file = key; /* with one it is tried */
+    t->settings.redis.timeout_ms = 100;
+    t->downs = 0;
+    link_lab_make(t);
+    assert_true(link_lab_reaches(t, &t->downs, 1, LINK_LAB_SOON_MS));
+    assert_null(strstr(t->why, "no key-file"));
+    end_farm(&farm);
+}
+
+static void
 second_sentinel_is_asked_when_the_first_will_not(void **state)
 {
     static const struct fake_reply unknown[] = {{"SENTINEL", "*-1\r\n"}, {NULL, NULL}};
@@ -257,6 +280,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(sentinel_names_the_master),
+        TEST(without_a_key_no_other_host_is_believed),
         TEST(second_sentinel_is_asked_when_the_first_will_not),
         TEST(second_sentinel_is_asked_when_the_first_is_dead),
         TEST(host_names_are_not_followed),
