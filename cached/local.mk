@@ -12,7 +12,7 @@ libcached_a_SOURCES = \
 	cached/cache_store.c cached/cache_store.h \
 	cached/command.c cached/command.h \
 	cached/conn.c cached/conn.h \
-	cached/control.c cached/control.h \
+	cached/control.c cached/control.h cached/control_orders.c cached/control_parts.h \
 	cached/describe.c cached/describe.h \
 	cached/dns.c cached/dns.h \
 	cached/dns_exchange.c cached/dns_exchange.h \
@@ -38,7 +38,7 @@ libcached_a_SOURCES = \
 	cached/listener.c cached/listener.h \
 	cached/query.c cached/query.h \
 	cached/query_engine.h \
-	cached/query_farm.c \
+	cached/query_farm.c cached/query_fetch.c \
 	cached/query_orders.c \
 	cached/record.c cached/record.h \
 	cached/redis_conn.c cached/redis_conn.h \

@@ -25,97 +25,8 @@
 #include "common/log.h"
 
 enum {
-    RETRY_MIN_S = 300,  /* a failed refresh is tried again after an eighth of the */
-    RETRY_MAX_S = 3600, /* time left, within these */
     LOOKUP_RETRY_S = 60 /* TXT could not be asked, a policy is in force */
 };
-
-/* --- fetching: what comes of it --------------------------------------------------------------- */
-
-static void
-remember_trouble(struct resolution *r, enum sts_error error, const char *detail, int http_status)
-{
-    r->error = error;
-    r->http_status = http_status;
-    snprintf(r->detail, sizeof r->detail, "%s", detail);
-}
-
-static void
-fetch_failed(struct resolution *r, const struct fetch_result *result)
-{
-    struct query_engine *q = r->engine;
-    struct entry *e = r->entry;
-    int64_t left_s = (e->expires_ms - clock_boot_ms()) / 1000;
-    int64_t retry_s = left_s / 8;
-
-    remember_trouble(r, result->error, result->detail, result->http_status);
-    q->stats->fetches_failed[result->error]++;
-    retry_s = retry_s < RETRY_MIN_S ? RETRY_MIN_S : retry_s > RETRY_MAX_S ? RETRY_MAX_S : retry_s;
-    cache_note_failure(q->cache, e, r->id, result, (uint32_t)retry_s);
-    if (!verdict_policy_in_force(e, clock_boot_ms()))
-        return;
-    q->stats->refreshes_failed++;
-    if (policy_mode(e->policy) != POLICY_MODE_NONE) /* RFC 8461 s3.3, s8.3 */
-        log_warning("the policy of %s could not be refreshed: %s%s%s; the cached one stays "
-                    "in force for %lld s",
-                    e->domain, sts_error_name(result->error), result->detail[0] ? ": " : "",
-                    result->detail, (long long)left_s);
-}
-
-static void
-policy_fetched(struct resolution *r, struct policy *policy)
-{
-    struct query_engine *q = r->engine;
-    struct entry *e = r->entry;
-
-    if (verdict_policy_in_force(e, clock_boot_ms()) && verdict_is_weaker(e->policy, policy)) {
-        q->stats->weakened++;
-        log_warning("alarm: the policy of %s became weaker: mode %s to %s, id %s to %s", e->domain,
-                    policy_mode_name(policy_mode(e->policy)), policy_mode_name(policy_mode(policy)),
-                    e->id, r->id);
-    }
-    cache_set_policy(q->cache, e, policy, r->id);
-    r->fetched = true;
-    r->force_fetch = false; /* done; a newer id seen later is fetched by its own right */
-    r->error = STS_OK;
-}
-
-static void
-on_fetch(const struct fetch_result *result, void *arg)
-{
-    struct resolution *r = arg;
-    struct fetch_result invalid = {.error = STS_OK};
-    struct policy *policy;
-
-    r->job = NULL;
-    if (r->entry->seq > r->seq && r->seq != 0) { /* the farm has the result of a later fetch */
-        r->fetched = verdict_policy_in_force(r->entry, clock_boot_ms());
-        query_take_up(r, STEP_SHARE);
-        return;
-    }
-    if (result->error == STS_OK) {
-        invalid.error =
-            policy_parse(result->body, result->len, &policy, invalid.detail, sizeof invalid.detail);
-        invalid.http_status = result->http_status;
-        result = &invalid;
-    }
-    if (result->error == STS_OK)
-        policy_fetched(r, policy);
-    else
-        fetch_failed(r, result);
-    query_take_up(r, STEP_SHARE);
-}
-
-static enum step_result
-step_fetch(struct resolution *r)
-{
-    struct query_engine *q = r->engine;
-
-    cache_note_fetch(q->cache, r->entry, r->seq);
-    q->stats->fetches++;
-    r->job = source_fetch(q->source, r->entry->domain, on_fetch, r);
-    return WAIT;
-}
 
 /* --- the TXT record -------------------------------------------------------------------------- */
 
@@ -128,7 +39,7 @@ record_missing(struct resolution *r, enum sts_error error, uint32_t ttl_s, const
     int64_t now = clock_boot_ms();
     bool unknown = sts_error_is_dns(error);
 
-    remember_trouble(r, error, detail, 0);
+    query_note_trouble(r, error, detail, 0);
     if (verdict_policy_in_force(e, now))
         cache_set_checked(cache, e, unknown ? LOOKUP_RETRY_S : ttl_s);
     else if (unknown)
@@ -335,7 +246,7 @@ static const struct {
     enum step_result (*run)(struct resolution *);
 } steps[] = {
     [STEP_LOOK] = {"look", query_step_look},    [STEP_TXT] = {"txt", step_txt},
-    [STEP_LOCK] = {"lock", query_step_lock},    [STEP_FETCH] = {"fetch", step_fetch},
+    [STEP_LOCK] = {"lock", query_step_lock},    [STEP_FETCH] = {"fetch", query_step_fetch},
     [STEP_SHARE] = {"share", query_step_share}, [STEP_MX] = {"mx", step_mx},
     [STEP_ANSWER] = {"answer", step_answer},
 };

@@ -25,8 +25,13 @@ void query_take_up(struct resolution *, enum resolution_step);
 /* Answers everyone whose verdict is final by now. */
 void query_answer_ready(struct resolution *);
 
-/* The steps that ask the farm (query_farm.c). */
 enum step_result { NEXT, WAIT, DONE };
+/* query_fetch.c. */
+enum step_result query_step_fetch(struct resolution *);
+/* The last thing that went wrong: whoever ordered a fetch is told. */
+void query_note_trouble(struct resolution *, enum sts_error, const char *detail, int http_status);
+
+/* The steps that ask the farm (query_farm.c). */
 enum step_result query_step_look(struct resolution *);
 enum step_result query_step_lock(struct resolution *);
 enum step_result query_step_share(struct resolution *);
