@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_refresh \
 	tests/unit/cached/test_settings \
 	tests/unit/cached/test_settings_redis \
+	tests/unit/cached/test_query_farm \
 	tests/unit/cached/test_query_orders \
 	tests/unit/cached/test_query_policy \
 	tests/unit/cached/test_query \
@@ -222,6 +223,10 @@ tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_policy_SOURCES = tests/unit/cached/test_query_policy.c $(QUERY_LAB)
 tests_unit_cached_test_query_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_policy_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_query_farm_SOURCES = tests/unit/cached/test_query_farm.c $(QUERY_LAB) \
+	tests/fake/fake_farm.c tests/fake/fake_farm.h
+tests_unit_cached_test_query_farm_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_query_farm_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_orders_SOURCES = tests/unit/cached/test_query_orders.c $(QUERY_LAB)
 tests_unit_cached_test_query_orders_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_orders_LDADD = $(UNIT_LIBS_CACHED)
