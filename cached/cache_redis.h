@@ -4,6 +4,8 @@
  *   <prefix>l:<domain>  lock: a signed token, PX 5 s
  *   <prefix>index       sorted set: domain, Redis' time (s) at which its policy or tombstone ends
  *   <prefix>e           capped stream of events: field "d", a domain or a glob
+ *   <prefix>epoch       a random word, made where there is none: another one is another Redis
+ *   <prefix>nodes       hash: of each node the last event it has applied, a blank, and the time (s)
  *
  * Each reading or writing of a domain is one script (cache_redis_script.h), so that nothing comes
  * in between. What is read is verified here; nobody above sees a record that failed. Every callback
@@ -26,7 +28,9 @@ enum {
     CACHE_REDIS_RENEW_MS = 2000,
     CACHE_REDIS_EVENTS_KEPT = 10000,
     CACHE_REDIS_MANY = 64,
-    CACHE_REDIS_PAGE_MAX = 1024
+    CACHE_REDIS_PAGE_MAX = 1024,
+    CACHE_REDIS_NODES_MAX = 1000,
+    CACHE_REDIS_ID_SIZE = 48 /* of an event's id, or an epoch */
 };
 
 /* All borrowed but the prefix. */
@@ -86,9 +90,9 @@ void cache_redis_unlock(struct cache_redis *, const char *domain, bool tell);
  * it. */
 struct cache_redis_put_result {
     enum cache_redis_status status;
-    bool written;   /* else `newer` stands there and was left */
-    uint64_t seq;   /* when written: the seq it has there */
-    char event[48]; /* when written: id of the event */
+    bool written;                    /* else `newer` stands there and was left */
+    uint64_t seq;                    /* when written: the seq it has there */
+    char event[CACHE_REDIS_ID_SIZE]; /* when written: id of the event */
     const struct record *newer;
 };
 typedef void cache_redis_put_fn(const struct cache_redis_put_result *, void *arg);
@@ -110,6 +114,34 @@ struct cache_redis_job *cache_redis_index(struct cache_redis *, double from, siz
 void cache_redis_alarm(struct cache_redis *, const char *domain, const char *what);
 /* Event without a record (flush of domains without a policy; a glob). */
 void cache_redis_tell(struct cache_redis *, const char *name);
+/* Writes the node's line of the registry: `registered` is the event that it claims to have applied.
+ * Tells what the stream and the epoch look like. */
+struct cache_redis_beat {
+    enum cache_redis_status status;
+    char epoch[CACHE_REDIS_ID_SIZE];  /* "": there is none, and none could be written */
+    char newest[CACHE_REDIS_ID_SIZE]; /* last event of the stream; "" when it is empty */
+    bool has_applied;                 /* `applied` is still in the stream */
+};
+typedef void cache_redis_beat_fn(const struct cache_redis_beat *, void *arg);
+struct cache_redis_job *cache_redis_beat(struct cache_redis *, const char *node,
+                                         const char *applied, const char *registered,
+                                         cache_redis_beat_fn *, void *arg);
+/* The registry as it stands, at most CACHE_REDIS_NODES_MAX lines; anybody may have written it. */
+struct cache_redis_node {
+    struct span name, line;
+};
+struct cache_redis_nodes {
+    enum cache_redis_status status;
+    struct span newest;
+    const struct cache_redis_node *list;
+    size_t count;
+    int64_t now_s; /* by Redis' clock */
+};
+typedef void cache_redis_nodes_fn(const struct cache_redis_nodes *, void *arg);
+struct cache_redis_job *cache_redis_nodes(struct cache_redis *, cache_redis_nodes_fn *, void *arg);
+/* Takes a node's line out; `done` (may be NULL) when that has been tried. */
+struct cache_redis_job *cache_redis_leave(struct cache_redis *, const char *node,
+                                          cache_redis_done_fn *done, void *arg);
 /* Our estimate of Redis' TIME in us: from its last word, carried on by the boot clock; by the wall
  * clock before the first word. */
 uint64_t cache_redis_now_us(const struct cache_redis *);

@@ -30,6 +30,10 @@ static const char start[] =
     "  local found = redis.call('TYPE', k).ok\n"
     "  if found ~= 'none' and found ~= kind then redis.call('DEL', k) end\n"
     "end\n"
+    "local function newest(k)\n"
+    "  local last = redis.call('XREVRANGE', k, '+', '-', 'COUNT', 1)\n"
+    "  return last[1] and last[1][1] or ''\n"
+    "end\n"
     "local function tell(k, name)\n"
     "  local function add()\n"
     "    return redis.pcall('XADD', k, 'MAXLEN', '~', " NUMBER(
@@ -120,6 +124,26 @@ static const struct {
     [SCRIPT_TELL] = {"tell", "local id = tell(KEYS[1], ARGV[1])\n"
                              "if type(id) == 'table' then return id end\n"
                              "return {t[1], t[2], id}"},
+    /* What cannot be written (no memory left) keeps nobody from reading the rest. */
+    [SCRIPT_BEAT] =
+        {"beat", "clear(KEYS[1], 'string') clear(KEYS[2], 'stream') clear(KEYS[3], 'hash')\n"
+                 "redis.pcall('SET', KEYS[1], ARGV[1], 'NX')\n"
+                 "local has = 0\n"
+                 "if ARGV[2] ~= '' and #redis.call('XRANGE', KEYS[2], ARGV[2], ARGV[2]) > 0 then\n"
+                 "  has = 1\n"
+                 "end\n"
+                 "redis.pcall('HSET', KEYS[3], ARGV[3], ARGV[4] .. ' ' .. t[1])\n"
+                 "return {t[1], t[2], read(KEYS[1], 31), has, newest(KEYS[2])}"},
+    [SCRIPT_NODES] =
+        {"nodes", "clear(KEYS[1], 'hash') clear(KEYS[2], 'stream')\n"
+                  "local out, all = {t[1], t[2], newest(KEYS[2])}, redis.call('HGETALL', KEYS[1])\n"
+                  "for i = 1, math.min(#all, 2 * ARGV[1]) do\n"
+                  "  out[#out + 1] = string.sub(all[i], 1, 200)\n"
+                  "end\n"
+                  "return out"},
+    [SCRIPT_LEAVE] = {"leave", "clear(KEYS[1], 'hash')\n"
+                               "redis.call('HDEL', KEYS[1], ARGV[1])\n"
+                               "return {t[1], t[2]}"},
 };
 
 const char *

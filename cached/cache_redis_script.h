@@ -11,7 +11,11 @@
  *   SCRIPT_PUT     record lock index events; tail, record, life, domain, token, "1": into the index
  *                  1 and the event's id; 0: there stands another than the one with that tail
  *   SCRIPT_INDEX   index; from, most                                   member, score, ...
- *   SCRIPT_TELL    events; name                                        id */
+ *   SCRIPT_TELL    events; name                                        id
+ *   SCRIPT_BEAT    epoch events nodes; new epoch, applied id, node, id to register
+ *                                                                      epoch, 1: `applied` is
+ * there, newest id SCRIPT_NODES   nodes events; most                                  newest id,
+ * node, line, ... SCRIPT_LEAVE   nodes; node                                         - */
 #ifndef STS_CACHED_CACHE_REDIS_SCRIPT_H
 #define STS_CACHED_CACHE_REDIS_SCRIPT_H
 
@@ -27,7 +31,10 @@ enum script {
     SCRIPT_UNLOCK,
     SCRIPT_PUT,
     SCRIPT_INDEX,
-    SCRIPT_TELL
+    SCRIPT_TELL,
+    SCRIPT_BEAT,
+    SCRIPT_NODES,
+    SCRIPT_LEAVE
 };
 
 enum {

@@ -55,7 +55,7 @@ farm_cancel(struct farm_job *job)
         event_free(job->timer);
     job->timer = NULL;
     job->cancelled = true;
-    if (!job->in_flight)
+    if (!job->taking)
         farm_job_free(job);
 }
 
@@ -146,9 +146,9 @@ static bool
 take_for_job(struct farm_job *job, const struct cache_redis_found *found)
 {
     job->redis = NULL;
-    job->in_flight = true;
+    job->taking = true;
     farm_take(job->farm, job->domain, found, true);
-    job->in_flight = false;
+    job->taking = false;
     if (!job->cancelled)
         return true;
     farm_job_free(job);

@@ -17,39 +17,12 @@
 #include "common/log.h"
 
 enum {
-    NODES_MAX = 1000,
     FORGOTTEN_S = 7 * 86400,
     WAIT_MS = 15000,
     WAIT_FIRST_MS = 25,
     WAIT_MAX_MS = 250,
     ID_DIGITS = 8
 };
-
-/* What under our prefix is of a wrong type is nobody's. Writes that fail (no memory left) leave the
- * rest to be told. */
-#define CLEAR                                                                                      \
-    "local function clear(k, kind)\n"                                                              \
-    "  local found = redis.call('TYPE', k).ok\n"                                                   \
-    "  if found ~= 'none' and found ~= kind then redis.pcall('DEL', k) end\n"                      \
-    "end\n"
-
-static const char beat_script[] = CLEAR
-    "clear(KEYS[1], 'string') clear(KEYS[2], 'stream') clear(KEYS[3], 'hash')\n"
-    "redis.pcall('SET', KEYS[1], ARGV[1], 'NX')\n"
-    "local has = 0\n"
-    "if ARGV[2] ~= '' and #redis.call('XRANGE', KEYS[2], ARGV[2], ARGV[2]) > 0 then has = 1 end\n"
-    "local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)\n"
-    "local t = redis.call('TIME')\n"
-    "redis.pcall('HSET', KEYS[3], ARGV[3], ARGV[4] .. ' ' .. t[1])\n"
-    "return {string.sub(redis.call('GET', KEYS[1]) or '', 1, 32), has,\n"
-    "  newest[1] and newest[1][1] or ''}";
-
-static const char nodes_script[] =
-    "local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)\n"
-    "local out = {redis.call('TIME')[1], newest[1] and newest[1][1] or ''}\n"
-    "local all = redis.call('HGETALL', KEYS[1])\n"
-    "for i = 1, math.min(#all, 2000) do out[#out + 1] = string.sub(all[i], 1, 200) end\n"
-    "return out";
 
 /* --- our name --------------------------------------------------------------------------------- */
 
@@ -65,13 +38,6 @@ is_id(const char *text)
     return strspn(text, "0123456789abcdef") == ID_DIGITS && text[ID_DIGITS] == '\0';
 }
 
-static void
-random_hex(char *out, size_t digits)
-{
-    for (size_t i = 0; i < digits; i += ID_DIGITS)
-        snprintf(out + i, ID_DIGITS + 1, "%08" PRIx32, (uint32_t)chance_below(UINT32_MAX));
-}
-
 /* Without the file a restart looks like another node, no worse. */
 static void
 read_id(const struct farm *farm, char id[ID_DIGITS + 1])
@@ -84,7 +50,7 @@ read_id(const struct farm *farm, char id[ID_DIGITS + 1])
     if (fd >= 0 && read(fd, text, ID_DIGITS) == ID_DIGITS && is_id(text)) {
         memcpy(id, text, ID_DIGITS + 1);
     } else {
-        random_hex(id, ID_DIGITS);
+        snprintf(id, ID_DIGITS + 1, "%08" PRIx32, (uint32_t)chance_below(UINT32_MAX));
         if (fd < 0 || ftruncate(fd, 0) != 0 || pwrite(fd, id, ID_DIGITS, 0) != ID_DIGITS)
             log_warning("%s: %s", path, strerror(errno));
     }
@@ -110,36 +76,6 @@ farm_nodes_name(struct farm *farm)
 
 /* --- the beat --------------------------------------------------------------------------------- */
 
-/* Sends a script of ours: keys are named without the prefix. */
-static void
-send_script(struct farm *farm, const char *script, const char *const *keys, size_t key_count,
-            const char *const *values, size_t value_count, redis_reply_fn *reply, void *arg)
-{
-    struct span arguments[12] = {{"EVAL", 4}, {script, strlen(script)}};
-    char names[3][128], number[8];
-    size_t count = 2;
-
-    snprintf(number, sizeof number, "%zu", key_count);
-    arguments[count++] = (struct span){number, strlen(number)};
-    for (size_t i = 0; i < key_count; i++) {
-        snprintf(names[i], sizeof names[i], "%s%s", farm->settings->redis.prefix, keys[i]);
-        arguments[count++] = (struct span){names[i], strlen(names[i])};
-    }
-    for (size_t i = 0; i < value_count; i++)
-        arguments[count++] = (struct span){values[i], strlen(values[i])};
-    redis_link_send(farm->link, arguments, count, 0, reply, arg);
-}
-
-static bool
-copy_text(struct span from, char *to, size_t size)
-{
-    if (from.len >= size || memchr(from.at, '\0', from.len) != NULL)
-        return false;
-    memcpy(to, from.at, from.len);
-    to[from.len] = '\0';
-    return true;
-}
-
 /* Begins where the stream ends now, and copies what was before. */
 static void
 start_over(struct farm *farm, const char *newest, const char *why)
@@ -152,14 +88,15 @@ start_over(struct farm *farm, const char *newest, const char *why)
 }
 
 static void
-compare(struct farm *farm, const char *epoch, bool has_applied, const char *newest)
+compare(struct farm *farm, const struct cache_redis_beat *beat)
 {
     const char *applied = farm_stream_applied(farm->stream);
+    const char *epoch = beat->epoch, *newest = beat->newest;
     bool other = epoch[0] != '\0' && farm->epoch[0] != '\0' && strcmp(epoch, farm->epoch) != 0;
     bool from_start = strcmp(applied, "0-0") == 0;
     /* What came while we did not read may be cut off at the stream's other end already. */
     bool gap = from_start ? newest[0] != '\0' && !farm_stream_reads(farm->stream)
-                          : !has_applied && strcmp(applied, farm->beat_id) == 0;
+                          : !beat->has_applied && strcmp(applied, farm->beat_id) == 0;
 
     if (epoch[0] != '\0')
         snprintf(farm->epoch, sizeof farm->epoch, "%s", epoch);
@@ -175,17 +112,14 @@ compare(struct farm *farm, const char *epoch, bool has_applied, const char *newe
 }
 
 static void
-on_beaten(const struct resp *reply, void *arg)
+on_beaten(const struct cache_redis_beat *beat, void *arg)
 {
     struct farm *farm = arg;
-    char epoch[FARM_EPOCH_SIZE], newest[FARM_ID_SIZE];
 
     farm->beating = false;
-    if (reply == NULL || farm->stream == NULL)
+    if (beat->status == CACHE_REDIS_AWAY || farm->stream == NULL)
         return;
-    if (resp_count(reply) == 3 && copy_text(resp_bytes(resp_item(reply, 0)), epoch, sizeof epoch) &&
-        copy_text(resp_bytes(resp_item(reply, 2)), newest, sizeof newest))
-        compare(farm, epoch, resp_integer(resp_item(reply, 1)) == 1, newest);
+    compare(farm, beat);
     if (farm->beat_again)
         farm_beat(farm);
 }
@@ -193,28 +127,24 @@ on_beaten(const struct resp *reply, void *arg)
 void
 farm_beat(struct farm *farm)
 {
-    static const char *const keys[] = {"epoch", "e", "nodes"};
-    char nonce[33];
+    const char *applied = farm_stream_applied(farm->stream);
     /* Before all is copied nothing that came earlier is applied. */
-    const char *registered =
-        farm_copy_is_behind(farm->copy) ? "" : farm_stream_applied(farm->stream);
-    const char *values[] = {nonce, farm->beat_id, farm->name, registered};
+    const char *registered = farm_copy_is_behind(farm->copy) ? "" : applied;
 
     farm->beat_again = farm->beating;
     if (farm->beating)
         return;
     farm->beating = true;
-    random_hex(nonce, 32);
-    snprintf(farm->beat_id, sizeof farm->beat_id, "%s", farm_stream_applied(farm->stream));
-    send_script(farm, beat_script, keys, 3, values, 4, on_beaten, farm);
+    snprintf(farm->beat_id, sizeof farm->beat_id, "%s", applied);
+    (void)cache_redis_beat(farm->redis, farm->name, applied, registered, on_beaten, farm);
 }
 
 /* --- leaving ---------------------------------------------------------------------------------- */
 
 static void
-on_left(const struct resp *reply, void *arg)
+on_left(enum cache_redis_status status, void *arg)
 {
-    (void)reply;
+    (void)status;
     ((struct farm *)arg)->left = true;
 }
 
@@ -228,16 +158,11 @@ on_patience_over(evutil_socket_t fd, short what, void *arg)
 void
 farm_nodes_leave(struct farm *farm)
 {
-    int64_t ms = farm->settings->redis.timeout_ms;
-    struct timeval patience = clock_timeval(ms);
+    struct timeval patience = clock_timeval(farm->settings->redis.timeout_ms);
     struct event *over = evtimer_new(farm->base, on_patience_over, farm);
-    char key[128];
-    struct span arguments[] = {{"HDEL", 4}, {key, 0}, {farm->name, strlen(farm->name)}};
 
-    snprintf(key, sizeof key, "%snodes", farm->settings->redis.prefix);
-    arguments[1].len = strlen(key);
     event_add(over, &patience);
-    redis_link_send(farm->link, arguments, 3, 0, on_left, farm);
+    (void)cache_redis_leave(farm->redis, farm->name, on_left, farm);
     while (!farm->left && event_base_loop(farm->base, EVLOOP_ONCE) == 0)
         ;
     event_free(over);
@@ -287,22 +212,11 @@ is_safe_name(struct span name)
 }
 
 struct nodes {
-    struct farm_node list[NODES_MAX];
-    char names[NODES_MAX][FARM_NAME_SIZE];
+    struct farm_node list[CACHE_REDIS_NODES_MAX];
+    char names[CACHE_REDIS_NODES_MAX][FARM_NAME_SIZE];
     size_t count;
     bool all; /* every node that lives has confirmed */
 };
-
-static void
-forget_node(struct farm *farm, const char *name)
-{
-    char key[128];
-    struct span arguments[] = {{"HDEL", 4}, {key, 0}, {name, strlen(name)}};
-
-    snprintf(key, sizeof key, "%snodes", farm->settings->redis.prefix);
-    arguments[1].len = strlen(key);
-    redis_link_send(farm->link, arguments, 3, 0, NULL, NULL);
-}
 
 /* `wanted` NULL: nobody is waited for, and a node that was seen lately counts as confirmed. */
 static void
@@ -314,13 +228,13 @@ note_node(struct farm *farm, struct nodes *nodes, struct span name, struct span 
     uint64_t id[2];
     bool lives;
 
-    if (nodes->count == NODES_MAX || !is_safe_name(name) ||
+    if (nodes->count == CACHE_REDIS_NODES_MAX || !is_safe_name(name) ||
         !read_node(value, id, &node->last_seen_s))
         return;
     memcpy(text, name.at, name.len);
     text[name.len] = '\0';
     if (now_s - node->last_seen_s > FORGOTTEN_S) {
-        forget_node(farm, text);
+        (void)cache_redis_leave(farm->redis, text, NULL, NULL);
         return;
     }
     lives = now_s - node->last_seen_s < FARM_UNSEEN_S;
@@ -363,28 +277,19 @@ end_nodes(struct farm_job *job, bool reachable, const struct nodes *nodes)
 }
 
 static void
-on_nodes(const struct resp *reply, void *arg)
+on_nodes(const struct cache_redis_nodes *found, void *arg)
 {
     struct farm_job *job = arg;
-    struct farm *farm = job->farm;
-    struct nodes *nodes;
-    struct span now = resp_bytes(resp_item(reply, 0));
-    struct scan digits = scan_bytes(now.at, now.len);
-    uint64_t now_s;
-    bool good = scan_number(&digits, 12, &now_s), waits = job->until_ms != 0;
+    struct nodes *nodes = alloc_zero(1, sizeof *nodes);
+    bool good = found->status == CACHE_REDIS_DONE, waits = job->until_ms != 0;
 
-    job->in_flight = false;
-    if (job->cancelled) {
-        farm_job_free(job);
-        return;
-    }
+    job->redis = NULL;
     if (good && waits && job->wanted[0] == 0)
-        good = read_stream_id(resp_bytes(resp_item(reply, 1)), job->wanted);
-    nodes = alloc_zero(1, sizeof *nodes);
+        good = read_stream_id(found->newest, job->wanted);
     nodes->all = true;
-    for (size_t i = 2; good && i + 1 < resp_count(reply); i += 2)
-        note_node(farm, nodes, resp_bytes(resp_item(reply, i)), resp_bytes(resp_item(reply, i + 1)),
-                  (int64_t)now_s, waits ? job->wanted : NULL);
+    for (size_t i = 0; good && i < found->count; i++)
+        note_node(job->farm, nodes, found->list[i].name, found->list[i].line, found->now_s,
+                  waits ? job->wanted : NULL);
     if (good && waits && !nodes->all && clock_boot_ms() < job->until_ms)
         ask_again_later(job);
     else
@@ -395,10 +300,7 @@ on_nodes(const struct resp *reply, void *arg)
 static void
 ask_nodes(struct farm_job *job)
 {
-    static const char *const keys[] = {"nodes", "e"};
-
-    job->in_flight = true;
-    send_script(job->farm, nodes_script, keys, 2, NULL, 0, on_nodes, job);
+    job->redis = cache_redis_nodes(job->farm->redis, on_nodes, job);
 }
 
 struct farm_job *

@@ -9,8 +9,6 @@
 #include "cached/stats.h"
 
 enum {
-    FARM_ID_SIZE = 48, /* of a stream's id */
-    FARM_EPOCH_SIZE = 40,
     FARM_NAME_SIZE = 80,
     FARM_BEAT_MS = 1000,
     FARM_UNSEEN_S = 15 /* a node unseen so long is not waited for */
@@ -30,7 +28,7 @@ struct farm_job {
     struct farm *farm;
     struct cache_redis_job *redis; /* or */
     struct event *timer;
-    bool in_flight; /* a command of our own is: the job outlives its cancelling */
+    bool taking; /* the cache takes what came: it outlives its cancelling */
     bool cancelled;
     farm_done_fn *done;
     farm_locked_fn *locked;
@@ -67,9 +65,9 @@ struct farm {
     struct event *beat;
     bool beating, beat_again; /* a reply is outstanding; one more is wanted then */
     bool left;
-    char beat_id[FARM_ID_SIZE];  /* what was applied when the beat was sent */
-    char epoch[FARM_EPOCH_SIZE]; /* "": none known yet */
-    bool copied;                 /* once, whole */
+    char beat_id[CACHE_REDIS_ID_SIZE]; /* what was applied when the beat was sent */
+    char epoch[CACHE_REDIS_ID_SIZE];   /* "": none known yet */
+    bool copied;                       /* once, whole */
     struct farm_stream *stream;
     struct farm_copy *copy;
 

@@ -16,8 +16,8 @@ struct farm_stream {
     struct redis_conn *conn; /* NULL: not reading */
     struct event *retry;
     struct cache_redis_job *getting;
-    char applied[FARM_ID_SIZE];
-    char batch_end[FARM_ID_SIZE];
+    char applied[CACHE_REDIS_ID_SIZE];
+    char batch_end[CACHE_REDIS_ID_SIZE];
     char names[BATCH_MAX][DOMAIN_SIZE]; /* of the batch, each once */
     size_t count, at;
     unsigned failures; /* in a row, at this very place */
@@ -158,7 +158,7 @@ note_event(struct farm_stream *s, const struct resp *event)
     struct span id = resp_bytes(resp_item(event, 0));
     const struct resp *fields = resp_item(event, 1);
 
-    if (id.len == 0 || id.len >= FARM_ID_SIZE)
+    if (id.len == 0 || id.len >= CACHE_REDIS_ID_SIZE)
         return false;
     memcpy(s->batch_end, id.at, id.len);
     s->batch_end[id.len] = '\0';

@@ -7,7 +7,7 @@ libcached_a_SOURCES = \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
 	cached/cache_mem.c cached/cache_mem.h \
 	cached/cache_redis.c cached/cache_redis.h cached/cache_redis_job.h \
-	cached/cache_redis_lock.c cached/cache_redis_put.c \
+	cached/cache_redis_lock.c cached/cache_redis_nodes.c cached/cache_redis_put.c \
 	cached/cache_redis_script.c cached/cache_redis_script.h \
 	cached/cache_store.c cached/cache_store.h \
 	cached/command.c cached/command.h \

@@ -56,6 +56,14 @@ make_farm(struct link_lab *t, struct farm *farm)
 }
 
 static void
+make_farm_and_come_up(struct link_lab *t, struct farm *farm)
+{
+    make_farm(t, farm);
+    link_lab_make(t);
+    assert_true(link_lab_reaches(t, &t->ups, 1, LINK_LAB_SOON_MS));
+}
+
+static void
 end_farm(struct farm *farm)
 {
     fake_redis_free(farm->server);
@@ -69,9 +77,7 @@ sentinel_names_the_master(void **state)
     struct link_lab *t = *state;
     struct farm farm = {0};
 
-    make_farm(t, &farm);
-    link_lab_make(t);
-    assert_true(link_lab_reaches(t, &t->ups, 1, LINK_LAB_SOON_MS));
+    make_farm_and_come_up(t, &farm);
     link_lab_turn(t, 50);
     assert_int_equal(fake_redis_subscribed(farm.sentinels[0]), 1);
     assert_int_equal(fake_redis_taken(farm.sentinels[1]), 0);
@@ -199,9 +205,7 @@ switch_is_followed(void **state)
     struct fake_redis *next = fake_redis_new(t->base, link_lab_master);
     struct link_lab_got got = {0};
 
-    make_farm(t, &farm);
-    link_lab_make(t);
-    assert_true(link_lab_reaches(t, &t->ups, 1, LINK_LAB_SOON_MS));
+    make_farm_and_come_up(t, &farm);
     link_lab_turn(t, 50);
     fake_redis_publish(farm.sentinels[0], "+switch-master", "farm2 127.0.0.1 1 127.0.0.1 2");
     link_lab_turn(t, LINK_LAB_QUIET_MS);
@@ -226,9 +230,7 @@ lost_sentinel_leaves_the_link_alone(void **state)
     struct farm farm = {0};
     struct fake_redis *next = fake_redis_new(t->base, link_lab_master);
 
-    make_farm(t, &farm);
-    link_lab_make(t);
-    assert_true(link_lab_reaches(t, &t->ups, 1, LINK_LAB_SOON_MS));
+    make_farm_and_come_up(t, &farm);
     link_lab_turn(t, 50);
     fake_redis_free(farm.sentinels[0]);
     farm.sentinels[0] = NULL;
@@ -251,9 +253,7 @@ link_stays_when_all_sentinels_are_gone(void **state)
     struct fake_redis *next = fake_redis_new(t->base, link_lab_master);
     struct link_lab_got got = {0};
 
-    make_farm(t, &farm);
-    link_lab_make(t);
-    assert_true(link_lab_reaches(t, &t->ups, 1, LINK_LAB_SOON_MS));
+    make_farm_and_come_up(t, &farm);
     fake_redis_set(farm.sentinels[0], nothing);
     fake_redis_set(farm.sentinels[1], nothing);
     fake_redis_cut(farm.sentinels[0]);
