@@ -21,7 +21,7 @@ is_in_force(const struct entry *e)
     return e->policy != NULL && clock_boot_ms() < e->expires_ms;
 }
 
-/* The order of what is held; the stored record of a domain that is not in memory is in `bytes`. */
+/* What the store has of it; the body lies in `bytes`. */
 static bool
 find_stored(struct cache *c, const char *domain, struct buf *bytes, struct record *record)
 {

@@ -66,6 +66,11 @@ static const struct {
      "{\"name\":\"mx2\",\"confirmed\":false,\"last_seen\":1789999970}]}",
      "mx1 confirmed 2026-09-21T14:13:20Z (0 s ago)\nmx2 unconfirmed 2026-09-21T14:12:50Z (30 s "
      "ago)\n"},
+    {"who has not confirmed", print_unconfirmed,
+     "{\"nodes\":[{\"name\":\"mx1\",\"confirmed\":true,\"last_seen\":1790000000},"
+     "{\"name\":\"mx2\",\"confirmed\":false,\"last_seen\":1789999970}]}",
+     "not confirmed: mx2, last seen 2026-09-21T14:12:50Z (30 s ago)\nconfirmed by 1 of 2 nodes\n"},
+    {"nobody was waited for", print_unconfirmed, "{\"domain\":\"example.com\"}", ""},
     {"a reply without its keys", print_policy, "{}",
      "domain:       -\nmode:         -\nid:           -\nmax_age:      -\nsource:       -\n"
      "fetched:      -\nrefresh:      -\nexpires:      -\npolicy:\n"},
