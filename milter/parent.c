@@ -109,6 +109,26 @@ open_listener(struct parent *p, char *why, size_t size)
     return callbacks_use_descriptor(p->listener) || let_libmilter_listen(p, why, size);
 }
 
+static void
+watched_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGCHLD);
+}
+
+/* From before the socket is there: who can reach us can end us, and the socket file goes too. */
+static void
+block_signals(void)
+{
+    sigset_t set;
+
+    watched_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 struct parent *
 parent_new(const char *config, struct settings *settings, char *why, size_t size)
 {
@@ -118,6 +138,7 @@ parent_new(const char *config, struct settings *settings, char *why, size_t size
     p->settings = settings;
     p->listener = -1;
     p->child_count = (size_t)settings->processes;
+    block_signals();
     if (!open_listener(p, why, size)) {
         parent_free(p);
         return NULL;
@@ -281,16 +302,6 @@ reload(struct parent *p)
 
 /* --- the loop ------------------------------------------------------------------- */
 
-static void
-watched_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGHUP);
-    sigaddset(set, SIGCHLD);
-}
-
 /* How long until the next child is due; -1 when all are running. */
 static int64_t
 next_start_ms(const struct parent *p)
@@ -370,10 +381,6 @@ stop_children(struct parent *p)
 int
 parent_run(struct parent *p)
 {
-    sigset_t set;
-
-    watched_signals(&set);
-    sigprocmask(SIG_BLOCK, &set, NULL);
     daemon_ready(); /* the socket queues; a child must not inherit what start-up holds open */
     for (;;) {
         int exit_code = start_children(p);

@@ -140,12 +140,22 @@ class Milter:
         self.config.write_text("".join(f"{key.replace('_', '-')} = {value}\n" for key, value in self.options.items()))
 
     def start(self):
-        environment = {**os.environ, "TSAN_OPTIONS": f"suppressions={TOP / 'tests/system/tsan.supp'}"}
-        with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([PROGRAM, "-f", "-v", "-c", self.config], stderr=log, stdout=log, env=environment)
+        self._spawn()
         wait_until(lambda: is_listening(self.socket) or self.process.poll() is not None, "the socket")
         assert self.process.poll() is None, self.log
         return self
+
+    def start_at_once(self):
+        """Returns in the very moment when the socket is there, whatever else is not."""
+        self._spawn()
+        end = time.monotonic() + 20
+        while not os.path.exists(self.socket):
+            assert time.monotonic() < end, self.log
+
+    def _spawn(self):
+        environment = {**os.environ, "TSAN_OPTIONS": f"suppressions={TOP / 'tests/system/tsan.supp'}"}
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen([PROGRAM, "-f", "-v", "-c", self.config], stderr=log, stdout=log, env=environment)
 
     @property
     def log(self):

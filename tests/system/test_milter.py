@@ -491,6 +491,17 @@ def test_child_ends_by_sigterm(start):
     assert code == 0 and seconds < 8
 
 
+def test_can_be_ended_from_the_first_moment(tmp_path, daemon):
+    """SIGTERM right when the socket appears: exit 0, no socket file."""
+    for number in range(15):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        milter = Milter(directory, daemon)
+        milter.start_at_once()
+        assert milter.stop()[0] == 0
+        assert not os.path.exists(milter.socket)
+
+
 def test_socket_mode(start):
     """socket-mode is what the file gets, whatever the umask."""
     milter = start(socket_mode='"0666"')
