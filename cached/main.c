@@ -107,6 +107,19 @@ on_reload(int fd, short what, void *arg)
     daemon_ready();
 }
 
+/* From before the sockets are there until somebody watches them. */
+static void
+hold_signals(int how)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(how, &set, NULL);
+}
+
 static void
 watch_signals(struct program *p)
 {
@@ -228,6 +241,7 @@ static bool
 start(struct program *p)
 {
     p->files_max = daemon_prepare_process();
+    hold_signals(SIG_BLOCK);
     p->listeners = listeners_open(p->settings, p->why, sizeof p->why);
     if (p->listeners == NULL || !open_metrics(p) || !prepare_state_directory(p))
         return false;
@@ -241,6 +255,7 @@ start(struct program *p)
     p->base = event_base_new();
     p->stats.started_s = clock_wall_s();
     watch_signals(p);
+    hold_signals(SIG_UNBLOCK);
     return start_parts(p);
 }
 

@@ -206,6 +206,15 @@ def reload_daemon(own, wanted_line, **changes):
         time.sleep(0.02)
 
 
+def test_can_be_ended_from_the_first_moment(own):
+    """SIGTERM right when the first socket appears: exit 0, no socket file."""
+    assert own.daemon.stop() == 0
+    for _ in range(10):
+        own.daemon.start_at_once()
+        assert own.daemon.stop() == 0
+        assert not own.daemon.query_socket.exists()
+
+
 def test_reload(own):
     """SIGHUP: all of the new settings, or none; connections and policies stay."""
     domain = known_domain(own)[0]

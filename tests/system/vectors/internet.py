@@ -130,11 +130,21 @@ fetch {{ port = {values['fetch_port']}  ca-file = "{values['ca_file']}"  timeout
 {values['more']}
 """)
 
-    def start(self):
+    def _spawn(self):
         self.write_config()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([find_program("sts-cached"), "-f", "-c", self.config],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start_at_once(self):
+        """Returns in the very moment when the first socket is there, whatever else is not."""
+        self._spawn()
+        until = time.monotonic() + 20
+        while not self.query_socket.exists():
+            assert time.monotonic() < until, self.log_text()
+
+    def start(self):
+        self._spawn()
         until = time.monotonic() + 20
         while time.monotonic() < until:
             try:
