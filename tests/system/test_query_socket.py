@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from conftest import bring_network_up
 from vectors.asker import Asker, Closed, frame, verdict_fields
 from vectors.internet import Internet, policy
 from vectors.policyserver import http
@@ -35,6 +36,7 @@ def fixture_asker(internet):
 @pytest.fixture(name="own")
 def fixture_own():
     """An Internet with a daemon that the test may stop; its directory is open to all users."""
+    bring_network_up()
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         own = Internet(directory)
