@@ -11,6 +11,7 @@ import time
 import pytest
 
 import miltertalk
+from lab import sanitizer
 from milterlab import PROGRAM, FakeDaemon, Milter, is_running, verdict, wait_until
 
 
@@ -34,8 +35,7 @@ def fixture_start(tmp_path, daemon):
     for milter in started:
         if milter.process.poll() is None:
             assert milter.stop()[0] == 0, milter.log
-        for mark in ("AddressSanitizer", "runtime error", "LeakSanitizer", "ThreadSanitizer"):
-            assert mark not in milter.log, milter.log
+        assert not sanitizer.reports(milter.log), milter.log
 
 
 DOWN = "the daemon is down"
@@ -500,6 +500,40 @@ def test_can_be_ended_from_the_first_moment(tmp_path, daemon):
         milter.start_at_once()
         assert milter.stop()[0] == 0
         assert not os.path.exists(milter.socket)
+
+
+ACCESS = """\
+WARNING: ThreadSanitizer: data race (pid=1)
+  Write of size 8 at 0x7ba000000030 by thread T2:
+    #0 close ../tsan_interceptors_posix.cpp:1749 (libtsan.so.2+0x4002c)
+    #1 {0} <null> ({1}+0x7eee)
+    #2 serve milter/worker.c:26 (sts-milter+0x614e)
+
+  Previous write of size 8 at 0x7ba000000030 by thread T1:
+    #0 pipe ../tsan_interceptors_posix.cpp:1785 (libtsan.so.2+0x478a1)
+    #1 mi_pool_controller_init <null> (libmilter.so.1.0.1+0x954e)
+    #2 serve milter/worker.c:26 (sts-milter+0x614e)
+
+  Thread T2 (tid=2, running) created by thread T1 at:
+    #0 pthread_create ../tsan_interceptors_posix.cpp:1001 (libtsan.so.2+0x5e686)
+    #1 serve milter/worker.c:26 (sts-milter+0x614e)
+
+SUMMARY: ThreadSanitizer: data race
+==================
+ThreadSanitizer: reported 1 warnings
+"""
+
+
+@pytest.mark.parametrize("text, found", [
+    (ACCESS.format("mi_closener", "libmilter.so.1.0.1"), []),
+    (ACCESS.format("on_rcpt", "sts-milter"), ["ThreadSanitizer"]),
+    (2 * ACCESS.format("mi_closener", "libmilter.so.1.0.1") + ACCESS.format("close_it", "sts-milter"), ["ThreadSanitizer"]),
+    ("ERROR: AddressSanitizer: heap-use-after-free", ["AddressSanitizer"]),
+    ("WARNING: ThreadSanitizer: data race", ["ThreadSanitizer"]),
+])
+def test_only_libmilters_own_races_are_passed_over(text, found):
+    """What tells a report about libmilter from one about us."""
+    assert sanitizer.reports(text) == found
 
 
 def test_socket_mode(start):

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 
+from lab import sanitizer
 from lab.process import Process
 
 QUERY_SOCKET = "/run/sts-cached/query.sock"
@@ -100,4 +101,5 @@ def sanitizer_environment():
 
 
 def sanitizer_reports():
-    return [file.read_text(errors="replace") for file in pathlib.Path(REPORTS).glob("*")]
+    texts = [file.read_text(errors="replace") for file in pathlib.Path(REPORTS).glob("*")]
+    return [text for text in texts if sanitizer.reports(text)]

@@ -1,0 +1,42 @@
+"""sanitizer - reading what the sanitizers report.
+
+Debian's libmilter is not clean under TSan: when it ends, its pool destroys a mutex and closes descriptors
+that its other threads still use. A suppression would have to name the library, and so would pass over
+every callback that it calls; here a report is passed over only when each access in it is made by
+libmilter's own code, called from wherever.
+"""
+
+import re
+
+MARKS = ("AddressSanitizer", "runtime error", "LeakSanitizer", "ThreadSanitizer")
+TSAN_REPORT = re.compile(r"WARNING: ThreadSanitizer:.*?SUMMARY: ThreadSanitizer:[^\n]*\n", re.S)
+TSAN_COUNT = re.compile(r"ThreadSanitizer: reported \d+ warnings")
+FRAME = re.compile(r"^\s+#\d+ .*\(([^()]+)\+0x[0-9a-f]+\)\s*$")
+NO_ACCESS = re.compile(r"^\s+(Location|Mutex|Thread) ")
+
+
+def _callers(report):
+    """Of each access, the module that made it: the first frame outside TSan itself."""
+    callers, begins = [], False
+    for line in report.splitlines():
+        if NO_ACCESS.match(line):
+            break
+        frame = FRAME.match(line)
+        if not frame:
+            begins = True
+        elif begins and not frame.group(1).startswith("libtsan"):
+            callers.append(frame.group(1))
+            begins = False
+    return callers
+
+
+def _is_libmilters(report):
+    callers = _callers(report)
+    return bool(callers) and all(caller.startswith("libmilter") for caller in callers)
+
+
+def reports(text):
+    """The marks of sanitizers in a log that are ours to mend; empty when there is none."""
+    text = TSAN_REPORT.sub(lambda found: "" if _is_libmilters(found.group()) else found.group(), text)
+    text = TSAN_COUNT.sub("", text)
+    return [mark for mark in MARKS if mark in text]
