@@ -117,6 +117,14 @@ note_stale(struct farm *farm, const char *domain)
     cache_redis_alarm(farm->redis, domain, "older than what is held");
 }
 
+static bool
+holds_policy(struct farm *farm, const char *domain)
+{
+    const struct entry *e = cache_get(farm->cache, domain, true);
+
+    return e != NULL && e->policy != NULL;
+}
+
 void
 farm_take(struct farm *farm, const char *domain, const struct cache_redis_found *found,
           bool to_memory)
@@ -126,8 +134,8 @@ farm_take(struct farm *farm, const char *domain, const struct cache_redis_found 
     if (found->status == CACHE_REDIS_AWAY)
         return;
     if (found->record == NULL) {
-        if (found->refused)
-            farm_dirty_add(farm, domain, NULL, 0); /* with ours, should we have one */
+        if (found->refused || holds_policy(farm, domain))
+            farm_dirty_add(farm, domain, NULL, 0); /* ours belongs there, should we have one */
         return;
     }
     if (farm_dirty_buries(farm, found->record))
@@ -155,26 +163,13 @@ take_for_job(struct farm_job *job, const struct cache_redis_found *found)
     return false;
 }
 
-static bool
-holds_policy(struct farm *farm, const char *domain)
-{
-    const struct entry *e = cache_get(farm->cache, domain, true);
-
-    return e != NULL && e->policy != NULL;
-}
-
 static void
 on_found(const struct cache_redis_found *found, void *arg)
 {
     struct farm_job *job = arg;
-    struct farm *farm = job->farm;
 
-    if (!take_for_job(job, found))
-        return;
-    if (found->status == CACHE_REDIS_DONE && found->record == NULL &&
-        holds_policy(farm, job->domain))
-        farm_dirty_add(farm, job->domain, NULL, 0);
-    end_job(job);
+    if (take_for_job(job, found))
+        end_job(job);
 }
 
 struct farm_job *

@@ -180,7 +180,7 @@ def test_readable_with_redis_cli(farm):
     score = float(redis_cli(farm, "ZSCORE", "sts:index", domain))
     assert 7000 < score - time.time() < 7300
     assert farm.nodes[0].name() in redis_cli(farm, "--raw", "HGETALL", "sts:nodes")
-    assert domain in redis_cli(farm, "XREVRANGE", "sts:e", "+", "-", "COUNT", "20")
+    assert domain in redis_cli(farm, "XREVRANGE", "sts:e", "+", "-", "COUNT", "10000")
 
 
 def test_nodes_come_and_go(farm):
