@@ -3,7 +3,14 @@ UNIT_CPPFLAGS = $(CACHED_CPPFLAGS) $(CMOCKA_CFLAGS)
 UNIT_LIBS_COMMON = $(COMMON_LIBS) $(CMOCKA_LIBS)
 UNIT_LIBS_CACHED = $(CACHED_LIBS) $(CMOCKA_LIBS)
 
+# Those that take longest begin first.
 UNIT_TESTS = \
+	tests/unit/cached/test_farm \
+	tests/unit/cached/test_farm_gaps \
+	tests/unit/cached/test_store_rescue \
+	tests/unit/cached/test_cache_redis_lock \
+	tests/unit/cached/test_redis_link \
+	tests/unit/cached/test_fetch \
 	tests/unit/milter/test_asker \
 	tests/unit/milter/test_handover \
 	tests/unit/milter/test_network \
@@ -49,26 +56,21 @@ UNIT_TESTS = \
 	tests/unit/common/test_answer \
 	tests/unit/common/test_sockspec \
 	tests/unit/common/test_buf \
-	tests/unit/cached/test_fetch \
 	tests/unit/cached/test_fetch_limits \
 	tests/unit/cached/test_fetch_line \
 	tests/unit/cached/test_source \
 	tests/unit/cached/test_table \
-	tests/unit/cached/test_farm \
 	tests/unit/cached/test_farm_key \
 	tests/unit/cached/test_redis_conn \
-	tests/unit/cached/test_redis_link \
 	tests/unit/cached/test_redis_sentinel \
 	tests/unit/cached/test_redis_tls \
 	tests/unit/cached/test_record \
 	tests/unit/cached/test_resp \
 	tests/unit/cached/test_store_db \
-	tests/unit/cached/test_store_rescue \
 	tests/unit/cached/test_store_writer \
 	tests/unit/cached/test_cache_lmdb \
 	tests/unit/cached/test_cache_mem \
 	tests/unit/cached/test_cache_redis \
-	tests/unit/cached/test_cache_redis_lock \
 	tests/unit/cached/test_cache_store \
 	tests/unit/cached/test_cache
 
@@ -157,10 +159,13 @@ CACHE_SAMPLES = tests/unit/cached/cache_samples.c tests/unit/cached/cache_sample
 tests_unit_cached_test_table_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_table_LDADD = $(UNIT_LIBS_CACHED)
 REDIS_LAB = tests/fake/redis_lab.c tests/fake/redis_lab.h
-tests_unit_cached_test_farm_SOURCES = tests/unit/cached/test_farm.c \
-	tests/unit/cached/farm_nodes_lab.c tests/unit/cached/farm_nodes_lab.h $(REDIS_LAB)
+FARM_LAB = tests/unit/cached/farm_nodes_lab.c tests/unit/cached/farm_nodes_lab.h $(REDIS_LAB)
+tests_unit_cached_test_farm_SOURCES = tests/unit/cached/test_farm.c $(FARM_LAB)
 tests_unit_cached_test_farm_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_farm_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_farm_gaps_SOURCES = tests/unit/cached/test_farm_gaps.c $(FARM_LAB)
+tests_unit_cached_test_farm_gaps_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_farm_gaps_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_farm_key_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_farm_key_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_resp_CPPFLAGS = $(UNIT_CPPFLAGS)

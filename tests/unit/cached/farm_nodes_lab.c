@@ -298,3 +298,72 @@ lab_redis_has(struct lab *lab, const char *domain)
     return record_decode(text, strlen(text), lab->key, &record) &&
            strcmp(record.domain, domain) == 0;
 }
+
+/* --- conditions ------------------------------------------------------------------------------- */
+
+void
+note_done(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+bool
+until_done(struct lab *lab, void *arg)
+{
+    (void)lab;
+    return *(bool *)arg;
+}
+
+bool
+until_holds(struct lab *lab, void *arg)
+{
+    (void)lab;
+    return node_has(arg, DOMAIN);
+}
+
+bool
+until_lacks(struct lab *lab, void *arg)
+{
+    (void)lab;
+    return !node_has(arg, DOMAIN);
+}
+
+bool
+until_up(struct lab *lab, void *arg)
+{
+    (void)lab;
+    return farm_is_up(((struct node *)arg)->farm);
+}
+
+bool
+until_down(struct lab *lab, void *arg)
+{
+    return !until_up(lab, arg);
+}
+
+bool
+until_redis_holds(struct lab *lab, void *arg)
+{
+    (void)arg;
+    return lab_redis_has(lab, DOMAIN);
+}
+
+void
+note_locked(const struct farm_locked *result, void *arg)
+{
+    struct locked *l = arg;
+
+    l->result = *result;
+    l->done = true;
+}
+
+struct farm_locked
+node_lock(struct lab *lab, struct node *node, bool force)
+{
+    struct locked l = {.done = false};
+
+    assert_non_null(farm_lock(node->farm, DOMAIN, force, note_locked, &l));
+    assert_false(l.done);
+    assert_true(lab_until(lab, until_done, &l, LONG_MS));
+    return l.result;
+}

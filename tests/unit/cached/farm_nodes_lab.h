@@ -44,6 +44,24 @@ void lab_node_end(struct node *);
 bool lab_until(struct lab *, bool (*holds)(struct lab *, void *arg), void *arg, int64_t ms);
 void lab_run(struct lab *, int64_t ms);
 
+/* What farm_lock tells about DOMAIN, waited for; and for calls of one's own. */
+struct farm_locked node_lock(struct lab *, struct node *, bool force);
+struct locked {
+    bool done;
+    struct farm_locked result;
+};
+void note_locked(const struct farm_locked *, void *arg);
+
+/* Tests for lab_until about DOMAIN; `arg` is the node, of until_done the bool that note_done sets.
+ */
+bool until_holds(struct lab *, void *arg);
+bool until_lacks(struct lab *, void *arg);
+bool until_redis_holds(struct lab *, void *arg);
+bool until_up(struct lab *, void *arg);
+bool until_down(struct lab *, void *arg);
+bool until_done(struct lab *, void *arg);
+void note_done(void *arg);
+
 /* Wall time, as Redis has it. */
 uint64_t lab_now_us(void);
 
