@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 
+from lab.sanitizer import TSAN_OPTIONS
 from miltertalk import MilterTalk
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -153,7 +154,7 @@ class Milter:
             assert time.monotonic() < end, self.log
 
     def _spawn(self):
-        environment = {**os.environ, "TSAN_OPTIONS": f"suppressions={TOP / 'tests/system/tsan.supp'}"}
+        environment = {**os.environ, "TSAN_OPTIONS": TSAN_OPTIONS}
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen([PROGRAM, "-f", "-v", "-c", self.config], stderr=log, stdout=log, env=environment)
 

@@ -8,7 +8,7 @@ from lab.load import Load
 from lab.process import wait_until
 
 FARM = {"sentinels": True}
-SECONDS = 60
+SECONDS = 45
 KNOWN, ORPHANS, PLAIN = 40, 40, 40
 SETTLE_S = 40
 

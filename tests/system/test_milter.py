@@ -493,7 +493,7 @@ def test_child_ends_by_sigterm(start):
 
 def test_can_be_ended_from_the_first_moment(tmp_path, daemon):
     """SIGTERM right when the socket appears: exit 0, no socket file."""
-    for number in range(15):
+    for number in range(10):
         directory = tmp_path / str(number)
         directory.mkdir()
         milter = Milter(directory, daemon)

@@ -15,7 +15,6 @@ CONTROL_SOCKET = "/run/sts-cached/control.sock"
 MILTER_SOCKET = "/run/sts-milter/milter.sock"
 STATE = "/var/lib/sts-cached"
 REPORTS = "/run/lab/reports"
-TSAN_SUPPRESSIONS = pathlib.Path(__file__).resolve().parents[1] / "tsan.supp"
 
 # The only settings that differ from the defaults: the policy host is on a loopback address, and the
 # milter waits long enough for a first fetch by a slow sanitized build on a busy machine.
@@ -97,7 +96,7 @@ def sanitizer_environment():
     os.chmod(REPORTS, 0o1777)  # they are written as the daemons' own users
     options = f"halt_on_error=1:abort_on_error=1:print_stacktrace=1:log_path={REPORTS}/sanitizer"
     return {**os.environ, "ASAN_OPTIONS": options, "UBSAN_OPTIONS": options,
-            "TSAN_OPTIONS": f"{options}:suppressions={TSAN_SUPPRESSIONS}"}
+            "TSAN_OPTIONS": f"{options}:{sanitizer.TSAN_OPTIONS}"}
 
 
 def sanitizer_reports():

@@ -13,10 +13,11 @@ import subprocess
 import time
 
 from lab.certs import CertificateAuthority
-from lab.daemons import TSAN_SUPPRESSIONS, accepts, program
+from lab.daemons import accepts, program
 from lab.process import Process, wait_until
 from lab.proxy import Proxy
 from lab.redis import MASTER_NAME, RedisServer, Sentinel
+from lab.sanitizer import TSAN_OPTIONS
 from vectors.asker import Asker, verdict_fields
 from vectors.dnsserver import DnsServer, address, mx, txt
 from vectors.internet import BUILD, policy
@@ -227,7 +228,7 @@ class Farm:
         """A report of a sanitized build ends the program and is kept as a file."""
         options = f"halt_on_error=1:abort_on_error=1:print_stacktrace=1:log_path={self.directory}/sanitizer"
         return {**os.environ, "ASAN_OPTIONS": options, "UBSAN_OPTIONS": options,
-                "TSAN_OPTIONS": f"{options}:suppressions={TSAN_SUPPRESSIONS}"}
+                "TSAN_OPTIONS": f"{options}:{TSAN_OPTIONS}"}
 
     def redis_config(self):
         if self.sentinels:

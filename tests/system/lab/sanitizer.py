@@ -6,8 +6,11 @@ every callback that it calls; here a report is passed over only when each access
 libmilter's own code, called from wherever.
 """
 
+import pathlib
 import re
 
+# Without the second at each end of a program in which TSan waits for races at the end.
+TSAN_OPTIONS = f"suppressions={pathlib.Path(__file__).resolve().parents[1] / 'tsan.supp'}:atexit_sleep_ms=50"
 MARKS = ("AddressSanitizer", "runtime error", "LeakSanitizer", "ThreadSanitizer")
 TSAN_REPORT = re.compile(r"WARNING: ThreadSanitizer:.*?SUMMARY: ThreadSanitizer:[^\n]*\n", re.S)
 TSAN_COUNT = re.compile(r"ThreadSanitizer: reported \d+ warnings")
