@@ -15,7 +15,7 @@
 #include "common/log.h"
 #include "tests/unit/cached/farm_nodes_lab.h"
 
-enum { SOON_MS = 3000, WEEK_S = 604800 };
+enum { SOON_MS = 3000, WEEK_S = 604800, PEER_MS = 500 };
 /* --- what is missed is copied ----------------------------------------------------------------- */
 
 static void
