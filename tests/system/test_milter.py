@@ -553,6 +553,7 @@ def test_drops_privileges(start, daemon, tmp_path):
     os.chmod(daemon.path, 0o666)
     daemon.answers = dict(VERDICTS)
     milter = start(user='"nobody"')
+    wait_until(lambda: len(milter.children) == int(milter.options["processes"]), "the children")
     for pid in [milter.process.pid, *milter.children]:
         assert "65534\t65534\t65534\t65534" in pathlib.Path(f"/proc/{pid}/status").read_text()
     milter.config.chmod(0o644)

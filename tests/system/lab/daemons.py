@@ -56,15 +56,19 @@ class Daemons:
         build, directory = pathlib.Path(build), pathlib.Path(directory)
         directory.mkdir(parents=True)
         prepare_directories()
-        cached_conf, milter_conf = directory / "sts-cached.conf", directory / "sts-milter.conf"
-        cached_conf.write_text(CACHED_CONFIG)
+        self.cached_conf, milter_conf = directory / "sts-cached.conf", directory / "sts-milter.conf"
+        self.configure_cached("")
         milter_conf.write_text(MILTER_CONFIG)
         self.stsctl_program = program(build, "stsctl")
         env = sanitizer_environment()
-        self.cached = Process("sts-cached", [program(build, "sts-cached"), "-f", "-c", cached_conf], logs,
+        self.cached = Process("sts-cached", [program(build, "sts-cached"), "-f", "-c", self.cached_conf], logs,
                               lambda: accepts(QUERY_SOCKET) and accepts(CONTROL_SOCKET), env)
         self.milter = Process("sts-milter", [program(build, "sts-milter"), "-f", "-c", milter_conf], logs,
                               lambda: accepts(MILTER_SOCKET), env)
+
+    def configure_cached(self, more):
+        """What sts-cached reads at its next start: the lab's settings and these lines."""
+        self.cached_conf.write_text(CACHED_CONFIG + more)
 
     def start(self):
         self.cached.start()

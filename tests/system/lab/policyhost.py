@@ -17,7 +17,8 @@ pid {directory}/nginx.pid;
 error_log stderr warn;
 events {{ worker_connections 512; }}
 http {{
-  access_log {directory}/access.log;
+  log_format lab "$host $request_uri $status";
+  access_log {directory}/access.log lab;
   default_type application/octet-stream;
   types {{ text/plain txt; }}
   client_body_temp_path {directory}/tmp; proxy_temp_path {directory}/tmp; fastcgi_temp_path {directory}/tmp;
@@ -75,6 +76,11 @@ class PolicyHost:
         """From now on the policy host of `domain` shows that of `other`."""
         certs = self.directory / "certs"
         (certs / f"mta-sts.{domain}.pem").write_text((certs / f"mta-sts.{other}.pem").read_text())
+
+    def fetches(self, domain):
+        """How often its policy file was asked for."""
+        log = (self.directory / "access.log").read_text()
+        return sum(line.split()[0] == f"mta-sts.{domain}" for line in log.splitlines())
 
     def set_status(self, domain, status):
         """200 as it should be, or 404, or 503."""

@@ -111,6 +111,12 @@ class Lab:
         reports = daemons.sanitizer_reports()
         assert not reports, "\n".join(reports)
 
+    def restart_cached(self, more):
+        """sts-cached runs anew with these lines in its configuration."""
+        self.daemons.cached.stop()
+        self.daemons.configure_cached(more)
+        self.restart_what_is_down()
+
     def restart_what_is_down(self):
         """What a test has stopped runs again; what has ended by itself is an error. A milter that has
         seen sts-cached down starts anew: it would not ask for another second."""
