@@ -33,7 +33,7 @@ EXTRA_DIST += tests/system/test_vectors.py tests/system/test_query_socket.py \
 	tests/system/vectors/txt_cases.py
 
 # --- a farm: several sts-cached, real redis-server and redis-sentinel (pytest) ---
-EXTRA_DIST += tests/system/test_farm_chaos.py tests/system/test_farm_flush.py tests/system/test_farm_network.py \
+EXTRA_DIST += tests/system/test_farm_chaos.py tests/system/test_farm_connections.py tests/system/test_farm_flush.py tests/system/test_farm_network.py \
 	tests/system/test_farm_outage.py tests/system/test_farm_sentinel.py tests/system/test_farm_sharing.py \
 	tests/system/test_farm_trust.py tests/system/lab/farm.py tests/system/lab/forger.py \
 	tests/system/lab/load.py tests/system/lab/network.py tests/system/lab/proxy.py tests/system/lab/redis.py

@@ -25,11 +25,12 @@ class CertificateAuthority:
         openssl("req", "-x509", "-new", "-key", key, "-subj", f"/CN={name}", "-days", 30, "-out", path)
         return path, key
 
-    def issue(self, label, dns_names, common_name="lab", days=30, self_signed=False):
+    def issue(self, label, dns_names, common_name="lab", days=30, self_signed=False,
+              addresses=()):
         """Returns a PEM file with certificate and key. days=-1 makes it expired; no DNS names, no SAN."""
         base = self.directory / label
         request, extensions, cert, out = (base.with_name(label + end) for end in (".csr", ".ext", ".crt", ".pem"))
-        names = ",".join(f"DNS:{name}" for name in dns_names)
+        names = ",".join([*(f"DNS:{name}" for name in dns_names), *(f"IP:{one}" for one in addresses)])
         extensions.write_text("basicConstraints=critical,CA:FALSE\n" + (f"subjectAltName={names}\n" if names else ""))
         openssl("req", "-new", "-key", self.leaf_key, "-subj", f"/CN={common_name[:64]}", "-out", request)
         signer = ["-signkey", self.leaf_key] if self_signed else ["-CA", self.file, "-CAkey", self.key]
