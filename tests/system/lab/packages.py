@@ -1,11 +1,13 @@
 """packages - Debian's servers, downloaded and unpacked into a cache directory, never installed."""
 
+import fcntl
 import os
 import pathlib
-import shutil
 import subprocess
 
-PACKAGES = ["sendmail-bin", "sendmail-base", "sendmail-cf", "nginx", "unbound"]
+PACKAGES = ["sendmail-bin", "sendmail-base", "sendmail-cf", "nginx", "unbound",
+            "exim4-daemon-heavy"]
+SET_ID_PROGRAMS = ["usr/libexec/sendmail/sendmail", "usr/sbin/exim4"]
 
 
 class Programs:
@@ -15,40 +17,54 @@ class Programs:
         self.root = pathlib.Path(root)
         self.sendmail = self.root / "usr/libexec/sendmail/sendmail"
         self.sendmail_cf = self.root / "usr/share/sendmail"
+        self.exim = self.root / "usr/sbin/exim4"
+        self.exim_config = self.root / "etc/exim4"
         self.nginx = self.root / "usr/sbin/nginx"
         self.unbound = self.root / "usr/sbin/unbound"
         self.unbound_control = self.root / "usr/sbin/unbound-control"
 
     def environment(self):
         libraries = sorted(self.root.glob("usr/lib/*-linux-gnu")) + sorted(self.root.glob("lib/*-linux-gnu"))
+        libraries.append(self.root / "usr/lib")
         return {**os.environ, "LD_LIBRARY_PATH": ":".join(str(path) for path in libraries)}
 
 
-def download(into):
-    """Fetches the packages and what they need beyond the packages already on this machine."""
+def download(package, into):
+    """Fetches the package and what it needs beyond the packages already on this machine. One at a time:
+    Debian's MTAs exclude each other."""
     (into / "partial").mkdir(parents=True, exist_ok=True)
     subprocess.run(
         ["apt-get", "install", "-qq", "-y", "--download-only", "--reinstall", "--no-install-recommends",
-         "-o", f"Dir::Cache::archives={into}", "-o", "APT::Sandbox::User=root", *PACKAGES],
+         "-o", f"Dir::Cache::archives={into}", "-o", "APT::Sandbox::User=root", package],
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
 
+def unpack(package, cache):
+    """Adds the package and what it needs to the root below `cache`."""
+    archives = cache / "archives" / package
+    download(package, archives)
+    for archive in sorted(archives.glob("*.deb")):
+        subprocess.run(["dpkg-deb", "-x", archive, cache / "root"], check=True)
+    # A set-ID program would ignore LD_LIBRARY_PATH.
+    for program in SET_ID_PROGRAMS:
+        if (cache / "root" / program).exists():
+            (cache / "root" / program).chmod(0o755)
+
+
 def fetch(cache):
-    """Returns the Programs below `cache`; downloads and unpacks them the first time."""
+    """Returns the Programs below `cache`; downloads and unpacks what is not there yet. Others may do the
+    same at the same time, with other packages."""
     cache = pathlib.Path(cache)
-    root, complete = cache / "root", cache / "complete"
-    wanted = " ".join(PACKAGES)
-    if not complete.exists() or complete.read_text() != wanted:
-        shutil.rmtree(cache, ignore_errors=True)
-        root.mkdir(parents=True)
-        download(cache / "archives")
-        for package in sorted((cache / "archives").glob("*.deb")):
-            subprocess.run(["dpkg-deb", "-x", package, root], check=True)
-        # A set-group-ID program would ignore LD_LIBRARY_PATH.
-        (root / "usr/libexec/sendmail/sendmail").chmod(0o755)
-        complete.write_text(wanted)
-    return Programs(root)
+    (cache / "root").mkdir(parents=True, exist_ok=True)
+    with open(cache / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for package in PACKAGES:
+            complete = cache / f"complete-{package}"
+            if not complete.exists():
+                unpack(package, cache)
+                complete.touch()
+    return Programs(cache / "root")
 
 
 if __name__ == "__main__":
