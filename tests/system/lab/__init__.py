@@ -9,7 +9,7 @@ are free for us (namespace.py), so that the daemons and the contrib files run as
                       +-------- socket map ----------------+
                       +--SMTP--> receiving MXs, one per certificate profile              127.0.5.101...
 
-packages.py    Debian's sendmail, nginx and unbound, downloaded and unpacked, never installed
+packages.py    Debian's sendmail, exim, nginx and unbound, downloaded and unpacked, never installed
 namespace.py   private /etc, /dev, /run, /var/lib, /var/spool, /usr/share; host name, hosts, resolv.conf
 process.py     one started program: log, readiness, stop by its own id
 certs.py       the test CA and its leaves, made by openssl
@@ -18,6 +18,7 @@ policyhost.py  one nginx that serves every domain's policy with that domain's ce
 mx.py          the receiving side: an SMTP server per profile that remembers what it saw
 syslog.py      /dev/log: where Sendmail tells what it did
 sendmail.py    Sendmail with the contrib configuration, its queue and its deliveries
+exim.py        Exim with the contrib configuration, beside it
 daemons.py     sts-cached, sts-milter and stsctl of the build under test
 client.py      the sending user: one SMTP transaction, each reply kept
 world.py       all of it together, and domains to send mail to

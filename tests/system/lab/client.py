@@ -21,6 +21,11 @@ class Submission:
         return self.replies[rcpt][1]
 
 
+def queue_id_in(text):
+    """The message's name in the MTA's queue, as Sendmail (first word), Postfix (last) or Exim tells it."""
+    return re.search(r"(?:queued as |\bid=|^2\.0\.0 (?!Ok))([\w-]+)", text).group(1)
+
+
 def submit(*recipients, sender="alice@sender.test", address=namespace.MTA_ADDRESS, wire=None):
     """Sends one message to `recipients`; a refused recipient does not stop the others.
 
@@ -37,5 +42,5 @@ def submit(*recipients, sender="alice@sender.test", address=namespace.MTA_ADDRES
         if any(code == 250 for code, _ in replies.values()):
             code, text = smtp.data(f"From: {sender}\r\nSubject: lab\r\n\r\nA message.\r\n")
             assert code == 250, f"DATA: {code} {text}"
-            submission.queue_id = re.match(r"2\.0\.0 (\S+) ", text.decode()).group(1)
+            submission.queue_id = queue_id_in(text.decode())
         return submission

@@ -6,7 +6,7 @@ import itertools
 import os
 import pathlib
 
-from lab import certs, client, daemons, mx, namespace, packages, sendmail
+from lab import certs, client, daemons, exim, mx, namespace, packages, sendmail
 from lab.dns import Dns
 from lab.policyhost import ADDRESS as POLICY_ADDRESS
 from lab.policyhost import PolicyHost
@@ -14,6 +14,7 @@ from lab.syslog import Syslog
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 CONTRIB = TOP / "contrib/sendmail"
+EXIM = TOP / "contrib/exim"
 STOCK_MC = pathlib.Path(__file__).with_name("stock.mc")
 
 
@@ -98,6 +99,12 @@ class Lab:
         defines = {"SMART_HOST": f"esmtp:[{host}]", **({"confSTS_EXEMPT_HOSTS": host} if exempt else {})}
         return self._start(sendmail.Sendmail(name, CONTRIB / "sendmail.mc", self,
                                              "127.0.5.28" if exempt else "127.0.5.29", defines))
+
+    @functools.cache
+    def exim(self):
+        """Exim with the contrib configuration."""
+        exim.install(EXIM.iterdir())
+        return self._start(exim.Exim("exim", self))
 
     def _start(self, part):
         self.started.append(part)
