@@ -70,21 +70,34 @@ take_field(struct scan *s, char id[TXT_ID_SIZE])
     return take_extension(s);
 }
 
+/* What keeps the field that begins here from being one. */
+static const char *
+fault_of_field(struct scan s)
+{
+    if (!scan_word(&s, "id="))
+        return "a field is not \"name=value\" (no blank, no second '=', a name of at most 32 "
+               "signs)";
+    if (scan_is_done(&s) || !ascii_is_alnum((unsigned char)*s.at))
+        return "the id is empty or does not begin with a letter or digit";
+    return "the id is longer than 32 signs or holds signs other than letters and digits";
+}
+
 /* sts-text-record = version 1*(delimiter field) [delimiter]; a field id must be among them. The
- * record is a candidate, so it begins with the version. */
-static bool
+ * record is a candidate, so it begins with the version. NULL, or what is wrong. */
+static const char *
 parse_record(struct span record, char id[TXT_ID_SIZE])
 {
-    struct scan s = scan_bytes(record.at, record.len);
+    struct scan s = scan_bytes(record.at, record.len), field = s;
 
     scan_word(&s, version);
     while (!scan_is_done(&s)) {
         if (!take_delimiter(&s))
-            return false;
+            return fault_of_field(field);
+        field = s;
         if (!scan_is_done(&s) && !take_field(&s, id))
-            return false;
+            return fault_of_field(field);
     }
-    return id[0] != '\0';
+    return id[0] != '\0' ? NULL : "the field id is missing";
 }
 
 /* RFC 8461 s3.1 discards by "v=STSv1;" only where there are several records, while its grammar
@@ -99,24 +112,40 @@ is_candidate(struct span record, bool is_lone)
     return is_lone ? take_delimiter(&s) : scan_char(&s, ';');
 }
 
-enum sts_error
-txt_parse(const struct span *records, size_t count, char id[TXT_ID_SIZE])
+/* STS_OK and the one candidate, or why there is none. */
+static enum sts_error
+find_candidate(const struct span *records, size_t count, const struct span **found)
 {
-    const struct span *found = NULL;
-
-    id[0] = '\0';
+    *found = NULL;
     for (size_t i = 0; i < count; i++) {
         if (!is_candidate(records[i], count == 1))
             continue;
-        if (found)
+        if (*found)
             return STS_SEVERAL_RECORDS;
-        found = &records[i];
+        *found = &records[i];
     }
-    if (found == NULL)
-        return STS_NO_RECORD;
-    if (!parse_record(*found, id)) {
+    return *found ? STS_OK : STS_NO_RECORD;
+}
+
+enum sts_error
+txt_parse(const struct span *records, size_t count, char id[TXT_ID_SIZE])
+{
+    const struct span *found;
+    enum sts_error error = find_candidate(records, count, &found);
+
+    id[0] = '\0';
+    if (error == STS_OK && parse_record(*found, id) != NULL) {
         id[0] = '\0';
         return STS_BAD_RECORD;
     }
-    return STS_OK;
+    return error;
+}
+
+const char *
+txt_fault(const struct span *records, size_t count)
+{
+    const struct span *found;
+    char id[TXT_ID_SIZE] = "";
+
+    return find_candidate(records, count, &found) == STS_OK ? parse_record(*found, id) : NULL;
 }

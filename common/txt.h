@@ -16,5 +16,7 @@ enum { TXT_ID_SIZE = 33 };
  * Returns STS_OK and the id, or STS_NO_RECORD, STS_SEVERAL_RECORDS, STS_BAD_RECORD; in these
  * cases `id` is "". */
 enum sts_error txt_parse(const struct span *records, size_t count, char id[TXT_ID_SIZE]);
+/* Of records that txt_parse calls STS_BAD_RECORD, what is wrong, for people; else NULL. */
+const char *txt_fault(const struct span *records, size_t count);
 
 #endif

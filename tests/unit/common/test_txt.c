@@ -175,10 +175,42 @@ test_lengths_rule_not_nul(void **state)
     check("NUL behind the span", &records[3], 1, STS_OK, "1");
 }
 
+/* A fault is told for bad records, and for those alone. */
+static void
+test_fault(void **state)
+{
+    static const struct {
+        const char *record, *part;
+    } faults[] = {
+        {"v=STSv1; id=1;", NULL},
+        {"v=spf1 -all", NULL},
+        {"v=STSv1; foo=bar", "id is missing"},
+        {"v=STSv1;", "id is missing"},
+        {"v=STSv1; id=", "empty"},
+        {"v=STSv1; id=;", "empty"},
+        {"v=STSv1; id=-1", "does not begin"},
+        {"v=STSv1; id=2026-08-01", "other than letters and digits"},
+        {"v=STSv1; id=" ID32 "6", "longer than 32"},
+        {"v=STSv1; id=1; foo", "name=value"},
+        {"v=STSv1; id=1; foo=a=b", "name=value"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        struct span record = {faults[i].record, strlen(faults[i].record)};
+        const char *fault = txt_fault(&record, 1);
+
+        if ((fault == NULL) != (faults[i].part == NULL) ||
+            (fault != NULL && strstr(fault, faults[i].part) == NULL))
+            fail_msg("%s: %s", faults[i].record, fault != NULL ? fault : "(no fault)");
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fault),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_lengths_rule_not_nul),
     };
