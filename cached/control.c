@@ -71,6 +71,9 @@ job_cancel(struct control_job *job)
         job_free(job);
     } else if (job->flush != NULL) {
         flush_cancel(job->flush);
+    } else if (job->check != NULL) {
+        check_cancel(job->check);
+        job_free(job);
     } else if (job->farm_job != NULL) {
         farm_cancel(job->farm_job);
         buf_done(&job->out);
@@ -108,6 +111,7 @@ control_done(struct control *control)
         if (control->jobs->flush != NULL)
             flush_abandon(control->jobs->flush);
         farm_cancel(control->jobs->farm_job);
+        check_cancel(control->jobs->check);
         buf_done(&control->jobs->out);
         job_free(control->jobs);
     }
@@ -319,6 +323,7 @@ static const struct {
     {"list", "list [GLOB] [after=DOMAIN]", 1, 3, run_list},
     {"flush", "flush DOMAIN|GLOB|--all [wait] [force]", 2, 4, control_run_flush},
     {"refresh", "refresh DOMAIN", 2, 2, control_run_refresh},
+    {"check", "check DOMAIN", 2, 2, control_run_check},
     {"stats", "stats", 1, 1, run_stats},
     {"nodes", "nodes", 1, 1, control_run_nodes},
 };

@@ -7,10 +7,20 @@
  *   verdict KEY [wait=MS]        the same; a query socket knows this word too
  *   show DOMAIN                  the policy held, with its body
  *   list [GLOB] [after=DOMAIN]   {"policies": [...], "next": DOMAIN}: one page of the policies
- * held, in order; ask again with after=NEXT until "next" is null flush DOMAIN [wait] [force]  fetch
- * anew what is held of one domain flush GLOB|--all [wait] [force]   the same for all that match;
- * the reply comes at the end refresh DOMAIN               fetch anew, held or not stats the
- * counters nodes                        {"nodes": [...]}: the nodes of the farm; alone, this one
+ *                                held, in order; ask again with after=NEXT until "next" is null
+ *
+ *   flush DOMAIN [wait] [force]  fetch anew what is held of one domain
+ *
+ *   flush GLOB|--all [wait] [force]  the same for all that match; the reply comes at the end
+ *
+ *   refresh DOMAIN               fetch anew, held or not
+ *
+ *   check DOMAIN                 a live look at all that the domain publishes (check_report.h);
+ *                                nothing is remembered of it
+ *
+ *   stats                        the counters
+ *
+ *   nodes                        {"nodes": [...]}: the nodes of the farm; alone, this one
  *
  * `wait` asks to reply only when every node has confirmed, and adds "nodes" to the reply: name,
  * confirmed, last_seen of each. `force` forgets instead of fetching. In a GLOB `*` stands for any
@@ -29,7 +39,10 @@ struct control_listing;
 struct event_base;
 struct store;
 
-enum { CONTROL_PAGE = 500 }; /* policies in a page of a list */
+enum {
+    CONTROL_PAGE = 500,    /* policies in a page of a list */
+    CONTROL_CHECKS_MAX = 8 /* checks at a time: each is some dozens of connections */
+};
 
 /* What the commands work on; borrowed. The last two are control.c's own: NULL at first. */
 struct control {
@@ -39,6 +52,7 @@ struct control {
     struct store *store;
     struct farm *farm; /* NULL: this host is alone */
     struct stats *stats;
+    struct source *source; /* for checks */
     struct control_job *jobs;
     struct control_listing *listing;
 };

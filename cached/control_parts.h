@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "cached/check.h"
 #include "cached/command.h"
 #include "cached/farm.h"
 #include "cached/flush.h"
@@ -18,6 +19,7 @@ struct control_job {
     struct query_token *token;
     struct flush *flush;
     struct farm_job *farm_job;
+    struct check *check;
     bool all;  /* of a flush: no glob that must match something */
     bool wait; /* the reply waits for the other nodes */
     enum exitcode (*exit_of)(const struct refetch_result *);
@@ -36,5 +38,8 @@ bool control_read_domain(struct command *, char domain[DOMAIN_SIZE]);
 void control_run_flush(struct command *);
 void control_run_refresh(struct command *);
 void control_run_nodes(struct command *);
+
+/* control_check.c */
+void control_run_check(struct command *);
 
 #endif

@@ -10,9 +10,14 @@ libcached_a_SOURCES = \
 	cached/cache_redis_lock.c cached/cache_redis_nodes.c cached/cache_redis_put.c \
 	cached/cache_redis_script.c cached/cache_redis_script.h \
 	cached/cache_store.c cached/cache_store.h \
+	cached/check.c cached/check.h \
+	cached/check_mx.c cached/check_mx.h \
+	cached/check_policy.c cached/check_policy.h \
+	cached/check_record.c cached/check_record.h \
+	cached/check_report.c cached/check_report.h \
 	cached/command.c cached/command.h \
 	cached/conn.c cached/conn.h \
-	cached/control.c cached/control.h cached/control_orders.c cached/control_parts.h \
+	cached/control.c cached/control.h cached/control_check.c cached/control_orders.c cached/control_parts.h \
 	cached/describe.c cached/describe.h \
 	cached/dns.c cached/dns.h \
 	cached/dns_exchange.c cached/dns_exchange.h \

@@ -225,7 +225,8 @@ start_parts(struct program *p)
                                   .cache = p->cache,
                                   .store = p->store,
                                   .farm = p->farm,
-                                  .stats = &p->stats};
+                                  .stats = &p->stats,
+                                  .source = p->source};
     service = (struct conn_service){.base = p->base,
                                     .engine = p->engine,
                                     .control = &p->control,

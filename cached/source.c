@@ -239,6 +239,15 @@ source_txt(struct source *source, const char *domain, source_txt_fn *done, void 
 }
 
 struct source_job *
+source_tlsrpt(struct source *source, const char *domain, source_txt_fn *done, void *arg)
+{
+    struct source_job *job = source_job_new(SOURCE_TLSRPT, domain, arg);
+
+    job->done.txt = done;
+    return post(source, job);
+}
+
+struct source_job *
 source_fetch(struct source *source, const char *domain, source_fetch_fn *done, void *arg)
 {
     struct source_job *job = source_job_new(SOURCE_FETCH, domain, arg);

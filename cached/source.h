@@ -66,6 +66,8 @@ void source_free(struct source *);
 
 /* TXT at _mta-sts.<domain>. `domain` is normalised, copied. */
 struct source_job *source_txt(struct source *, const char *domain, source_txt_fn *, void *arg);
+/* TXT at _smtp._tls.<domain> (RFC 8460 s3), in the same way. */
+struct source_job *source_tlsrpt(struct source *, const char *domain, source_txt_fn *, void *arg);
 /* https://mta-sts.<domain>/.well-known/mta-sts.txt: addresses by our own DNS, then one transfer an
  * address under one overall timeout. */
 struct source_job *source_fetch(struct source *, const char *domain, source_fetch_fn *, void *arg);

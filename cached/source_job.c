@@ -226,7 +226,7 @@ on_mx(const struct dns_answer *answer, void *arg)
 static void
 finish_too_long(struct source_job *job)
 {
-    if (job->kind == SOURCE_TXT) {
+    if (job->kind == SOURCE_TXT || job->kind == SOURCE_TLSRPT) {
         job->result.txt = (struct txt_result){.error = STS_NO_RECORD};
     } else {
         job->result.fetch = (struct fetch_result){.error = STS_NO_HOST, .body = ""};
@@ -239,8 +239,10 @@ void
 source_job_start(struct source_job *job, const struct source_tools *tools,
                  void (*finished)(struct source_job *, void *arg), void *arg)
 {
-    static const char *const prefixes[] = {
-        [SOURCE_TXT] = "_mta-sts.", [SOURCE_FETCH] = "mta-sts.", [SOURCE_MX] = ""};
+    static const char *const prefixes[] = {[SOURCE_TXT] = "_mta-sts.",
+                                           [SOURCE_TLSRPT] = "_smtp._tls.",
+                                           [SOURCE_FETCH] = "mta-sts.",
+                                           [SOURCE_MX] = ""};
     char name[DOMAIN_SIZE];
 
     job->tools = tools;
@@ -248,7 +250,7 @@ source_job_start(struct source_job *job, const struct source_tools *tools,
     job->finished_arg = arg;
     if (snprintf(name, sizeof(name), "%s%s", prefixes[job->kind], job->domain) >= DOMAIN_SIZE)
         finish_too_long(job);
-    else if (job->kind == SOURCE_TXT)
+    else if (job->kind == SOURCE_TXT || job->kind == SOURCE_TLSRPT)
         job->lookup = dns_lookup_start(tools->dns, name, DNS_TXT, on_txt, job);
     else if (job->kind == SOURCE_FETCH)
         job->host = host_lookup_start(tools->dns, name, on_policy_host, job);
@@ -275,6 +277,7 @@ source_job_deliver(const struct source_job *job)
 {
     switch (job->kind) {
     case SOURCE_TXT:
+    case SOURCE_TLSRPT:
         job->done.txt(&job->result.txt, job->arg);
         break;
     case SOURCE_FETCH:

@@ -13,7 +13,7 @@
 struct dns;
 struct fetcher;
 
-enum source_kind { SOURCE_TXT, SOURCE_FETCH, SOURCE_MX };
+enum source_kind { SOURCE_TXT, SOURCE_TLSRPT, SOURCE_FETCH, SOURCE_MX };
 
 /* What a job works with, on the source thread. */
 struct source_tools {

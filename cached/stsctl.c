@@ -19,6 +19,7 @@ static const char default_socket[] = "unix:/run/sts-cached/control.sock";
 
 enum {
     ANSWER_TIMEOUT_MS = 10 * 1000, /* a hung daemon is told from a slow answer */
+    CHECK_TIMEOUT_MS = 60 * 1000,  /* the daemon's own limit is 45 s (check.h) */
     FETCH_TIMEOUT_MS = 10 * 60 * 1000,
     FLUSH_TIMEOUT_MS = 7 * 24 * 3600 * 1000 /* a million policies take their time */
 };
@@ -33,6 +34,7 @@ struct invocation {
 };
 
 static int run_query(struct invocation *);
+static int run_check(struct invocation *);
 static int run_show(struct invocation *);
 static int run_list(struct invocation *);
 static int run_flush(struct invocation *);
@@ -51,6 +53,8 @@ static const struct action {
 } actions[] = {
     {"query", ARGUMENT_NEEDED, false, run_query,
      "query DOMAIN    the verdict on a domain, and why"},
+    {"check", ARGUMENT_NEEDED, false, run_check,
+     "check DOMAIN    all that a domain publishes, looked at live, and what to mend"},
     {"show", ARGUMENT_NEEDED, false, run_show, "show DOMAIN     the policy held of a domain"},
     {"list", ARGUMENT_OPTIONAL, false, run_list, "list [GLOB]     the policies held"},
     {"flush", ARGUMENT_NEEDED, true, run_flush,
@@ -234,6 +238,14 @@ run_query(struct invocation *v)
     if (strncmp(v->reply.data, "OK verdict=", 11) == 0)
         return show_answer(v);
     return show_reply(v, print_verdict);
+}
+
+static int
+run_check(struct invocation *v)
+{
+    int exit_code = ask(v, "check", "", CHECK_TIMEOUT_MS);
+
+    return exit_code != 0 ? exit_code : show_reply(v, print_check);
 }
 
 static int

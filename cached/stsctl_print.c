@@ -175,6 +175,49 @@ print_answer_json(const struct answer_view *view, int exit_code)
                      "reason_text", sts_error_text(view->reason), "exit", exit_code);
 }
 
+/* --- check ------------------------------------------------------------------------------------ */
+
+/* "warning  mx      mx1.example.com: not listed in the policy; do: add it ..." */
+static void
+print_finding(FILE *out, const json_t *line)
+{
+    fprintf(out, "%-8s %-7s ", text_of(line, "status"), text_of(line, "layer"));
+    if (json_is_string(json_object_get(line, "subject"))) {
+        print_key(out, line, "subject");
+        fputs(": ", out);
+    }
+    print_key(out, line, "text");
+    if (json_is_string(json_object_get(line, "advice"))) {
+        fputs("; do: ", out);
+        print_key(out, line, "advice");
+    }
+    fputc('\n', out);
+}
+
+static size_t
+count_findings(const json_t *lines, const char *status)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < json_array_size(lines); i++)
+        count += strcmp(text_of(json_array_get(lines, i), "status"), status) == 0;
+    return count;
+}
+
+void
+print_check(FILE *out, const json_t *reply)
+{
+    const json_t *lines = json_object_get(reply, "checks");
+
+    for (size_t i = 0; i < json_array_size(lines); i++)
+        print_finding(out, json_array_get(lines, i));
+    print_key(out, reply, "domain");
+    fputs(": mode ", out);
+    print_key(out, reply, "mode");
+    fprintf(out, ", errors: %zu, warnings: %zu\n", count_findings(lines, "error"),
+            count_findings(lines, "warning"));
+}
+
 /* --- show and list ---------------------------------------------------------------------------- */
 
 static void

@@ -22,6 +22,9 @@ void print_policy_line(FILE *,
 void print_refetch(FILE *, const struct json_t *reply); /* flush DOMAIN, refresh */
 void print_flush(FILE *, const struct json_t *reply);   /* flush GLOB, --all */
 void print_stats(FILE *, const struct json_t *reply);
+/* A line for each finding: status, layer, what it is about, what was found, what to do; then the
+ * sum of them. */
+void print_check(FILE *, const struct json_t *reply);
 /* Of the nodes of a flush that waited, those that did not confirm; when all did, how many. */
 void print_unconfirmed(FILE *, const struct json_t *reply);
 void print_nodes(FILE *, const struct json_t *reply);

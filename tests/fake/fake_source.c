@@ -18,14 +18,15 @@ struct source_job {
     void *arg;
 };
 
+/* FAKE_NOTHING: of any kind. */
 static struct source_job *
-find(const struct source *source, const char *domain)
+find(const struct source *source, enum fake_job kind, const char *domain)
 {
     struct source_job *job;
 
     LIST_FOREACH(job, &source->jobs, link)
     {
-        if (strcmp(job->domain, domain) == 0)
+        if (strcmp(job->domain, domain) == 0 && (kind == FAKE_NOTHING || kind == job->kind))
             return job;
     }
     return NULL;
@@ -36,7 +37,7 @@ start(struct source *source, enum fake_job kind, const char *domain, void *arg)
 {
     struct source_job *job = alloc_zero(1, sizeof *job);
 
-    assert_null(find(source, domain));
+    assert_null(find(source, source->side_by_side ? kind : FAKE_NOTHING, domain));
     job->source = source;
     job->kind = kind;
     strcpy(job->domain, domain);
@@ -52,6 +53,15 @@ source_txt(struct source *source, const char *domain, source_txt_fn *done, void 
     struct source_job *job = start(source, FAKE_TXT, domain, arg);
 
     source->txt_started++;
+    job->on_txt = done;
+    return job;
+}
+
+struct source_job *
+source_tlsrpt(struct source *source, const char *domain, source_txt_fn *done, void *arg)
+{
+    struct source_job *job = start(source, FAKE_TLSRPT, domain, arg);
+
     job->on_txt = done;
     return job;
 }
@@ -91,10 +101,9 @@ source_cancel(struct source_job *job)
 static struct source_job
 take(struct source *source, enum fake_job kind, const char *domain)
 {
-    struct source_job *job = find(source, domain), copy;
+    struct source_job *job = find(source, kind, domain), copy;
 
     assert_non_null(job);
-    assert_int_equal(job->kind, kind);
     copy = *job;
     source_cancel(job);
     return copy;
@@ -103,7 +112,7 @@ take(struct source *source, enum fake_job kind, const char *domain)
 enum fake_job
 fake_source_running(const struct source *source, const char *domain)
 {
-    const struct source_job *job = find(source, domain);
+    const struct source_job *job = find(source, FAKE_NOTHING, domain);
 
     return job != NULL ? job->kind : FAKE_NOTHING;
 }
@@ -112,6 +121,14 @@ void
 fake_source_end_txt(struct source *source, const char *domain, const struct txt_result *result)
 {
     struct source_job job = take(source, FAKE_TXT, domain);
+
+    job.on_txt(result, job.arg);
+}
+
+void
+fake_source_end_tlsrpt(struct source *source, const char *domain, const struct txt_result *result)
+{
+    struct source_job job = take(source, FAKE_TLSRPT, domain);
 
     job.on_txt(result, job.arg);
 }

@@ -1,6 +1,7 @@
 /* fake_source - stands in for cached/source.c: keeps every job until the test says how it ends.
  * The struct itself is the test's; link this before the library. A domain has one job at a time, as
- * the engine promises; ending one that is not there fails the test. */
+ * the engine promises (one of a kind, where `side_by_side` is set); ending one that is not there
+ * fails the test. */
 #ifndef STS_TESTS_FAKE_SOURCE_H
 #define STS_TESTS_FAKE_SOURCE_H
 
@@ -8,18 +9,20 @@
 
 #include "cached/source.h"
 
-enum fake_job { FAKE_NOTHING, FAKE_TXT, FAKE_FETCH, FAKE_MX };
+enum fake_job { FAKE_NOTHING, FAKE_TXT, FAKE_FETCH, FAKE_MX, FAKE_TLSRPT };
 
 struct source {
     LIST_HEAD(, source_job) jobs;
     size_t running, txt_started, fetch_started, mx_started;
+    bool side_by_side;
 };
 
-/* What runs for the domain. */
+/* What runs for the domain, the last one started. */
 enum fake_job fake_source_running(const struct source *, const char *domain);
 
 /* Each ends the domain's job with a result and calls back before it returns. */
 void fake_source_end_txt(struct source *, const char *domain, const struct txt_result *);
+void fake_source_end_tlsrpt(struct source *, const char *domain, const struct txt_result *);
 void fake_source_end_fetch(struct source *, const char *domain, const struct fetch_result *);
 void fake_source_end_mx(struct source *, const char *domain, const struct mx_result *);
 

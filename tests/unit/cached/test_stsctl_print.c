@@ -34,6 +34,13 @@ static const struct {
      "2J\\u0007\xc3\xa9"
      "\\u0000z\"}",
      "v\nwhy: t: \\x1B[2J\\x07\\xC3\\xA9\\x00z\n"},
+    {"check", print_check,
+     "{\"domain\":\"a.example\",\"mode\":null,\"checks\":[{\"layer\":\"txt\",\"status\":"
+     "\"error\",\"subject\":\"_mta-sts.a.example\",\"text\":\"no \\u001brecord\",\"advice\":"
+     "\"publish one\"},{\"layer\":\"tlsrpt\",\"status\":\"ok\",\"subject\":null,\"text\":"
+     "\"one\",\"advice\":null}]}",
+     "error    txt     _mta-sts.a.example: no \\x1Brecord; do: publish one\n"
+     "ok       tlsrpt  one\na.example: mode -, errors: 1, warnings: 0\n"},
     {"list", print_policy_line,
      "{\"domain\":\"a.example\",\"mode\":\"enforce\",\"max_age\":86400,\"expires\":1790086400,"
      "\"id\":null,\"fetched\":5}",

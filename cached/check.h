@@ -1,0 +1,24 @@
+/* check - one live look at all that a domain publishes for MTA-STS: its records, its policy file,
+ * its MX hosts. Layers are asked side by side; nothing is taken from the cache and nothing goes
+ * into it. check_record, check_policy and check_mx judge, check_report holds what they say. */
+#ifndef STS_CACHED_CHECK_H
+#define STS_CACHED_CHECK_H
+
+#include "cached/check_report.h"
+#include "cached/source.h"
+
+struct check;
+struct event_base;
+
+enum { CHECK_TIME_MS = 45 * 1000 }; /* what is not there by then is said to be missing */
+
+/* The whole report; borrowed. Called once, from the loop. */
+typedef void check_done_fn(const struct check_report *, void *arg);
+
+/* Always later; the check is gone after `done`. `domain` is normalised, copied. */
+struct check *check_start(struct event_base *, struct source *, const char *domain, check_done_fn *,
+                          void *arg);
+/* `done` will not come. Not from inside `done`. Accepts NULL. */
+void check_cancel(struct check *);
+
+#endif
