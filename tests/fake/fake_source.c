@@ -148,3 +148,25 @@ fake_source_end_mx(struct source *source, const char *domain, const struct mx_re
 
     job.on_mx(result, job.arg);
 }
+
+bool
+fake_source_fail_one(struct source *source, enum sts_error error)
+{
+    const struct source_job *job = LIST_FIRST(&source->jobs);
+    struct source_job copy;
+
+    if (job == NULL)
+        return false;
+    copy = take(source, job->kind, job->domain);
+    switch (copy.kind) {
+    case FAKE_FETCH:
+        copy.on_fetch(&(struct fetch_result){.error = error, .body = ""}, copy.arg);
+        break;
+    case FAKE_MX:
+        copy.on_mx(&(struct mx_result){.error = error}, copy.arg);
+        break;
+    default:
+        copy.on_txt(&(struct txt_result){.error = error}, copy.arg);
+    }
+    return true;
+}

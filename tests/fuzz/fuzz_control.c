@@ -7,6 +7,7 @@
 #include "cached/control.h"
 #include "common/log.h"
 #include "tests/fake/fake_query.h"
+#include "tests/fake/fake_source.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { TURNS_MAX = 1000 };
@@ -15,6 +16,7 @@ static const char body[] = "version: STSv1\nmode: enforce\nmx: *.example\nmax_ag
 
 static struct query_engine engine;
 static struct stats stats;
+static struct source source = {.side_by_side = true};
 
 static void
 set_up(struct control *control)
@@ -26,6 +28,7 @@ set_up(struct control *control)
     control->base = event_base_new();
     control->engine = &engine;
     control->stats = &stats;
+    control->source = &source;
     control->cache = cache_new(NULL, 1 << 20, 86400 * 1000);
     for (size_t i = 0; i < sizeof domains / sizeof domains[0]; i++) {
         REQUIRE(policy_parse(body, sizeof body - 1, &policy, NULL, 0) == STS_OK);
@@ -63,6 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     control_run(&control, (const char *)data, size, on_reply, &replies);
     for (int i = 0; i < TURNS_MAX && replies == 0; i++) {
         event_base_loop(control.base, EVLOOP_NONBLOCK);
+        (void)fake_source_fail_one(&source, STS_DNS_SERVFAIL);
         (void)fake_query_end_refetch(&engine, (struct refetch_result){.outcome = REFETCH_RENEWED});
     }
     REQUIRE(replies == 1);

@@ -52,10 +52,10 @@ tests_fuzz_fuzz_dns_reply_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_dns_reply_LDADD = $(CACHED_LIBS)
 
 tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c tests/fake/fake_query.c \
-	tests/fake/fake_query.h $(FUZZ_COMMON)
-tests_fuzz_fuzz_control_CPPFLAGS = $(CACHED_CPPFLAGS)
+	tests/fake/fake_query.h tests/fake/fake_source.c tests/fake/fake_source.h $(FUZZ_COMMON)
+tests_fuzz_fuzz_control_CPPFLAGS = $(CACHED_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_fuzz_fuzz_control_LDFLAGS = $(FUZZ_LINK)
-tests_fuzz_fuzz_control_LDADD = $(CACHED_LIBS)
+tests_fuzz_fuzz_control_LDADD = $(CACHED_LIBS) $(CMOCKA_LIBS)
 
 tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LINK)
