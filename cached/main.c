@@ -32,6 +32,7 @@ enum {
 struct program {
     struct daemon_options options;
     struct settings *settings;
+    struct settings *begun_with; /* the farm keeps to these: what it reads only a restart changes */
     struct listeners *listeners;
     struct event_base *base;
     struct event *on_stop, *on_interrupt, *on_reload, *drain_timer;
@@ -100,7 +101,8 @@ on_reload(int fd, short what, void *arg)
         cache_set_limits(p->cache, next->memory_size, next->refresh_interval_ms);
         query_engine_set_settings(p->engine, next);
         listeners_set_settings(p->listeners, next);
-        settings_free(p->settings);
+        if (p->settings != p->begun_with)
+            settings_free(p->settings);
         p->settings = next;
         log_info("reloaded %s", p->options.config);
     }
@@ -281,7 +283,9 @@ stop(struct program *p)
         event_free(p->on_stop);
         event_base_free(p->base);
     }
-    settings_free(p->settings);
+    if (p->settings != p->begun_with)
+        settings_free(p->settings);
+    settings_free(p->begun_with);
 }
 
 static int
@@ -315,6 +319,7 @@ main(int argc, char **argv)
                            &exit_code))
         return exit_code;
     p->settings = settings_read(daemon_config_path(&p->options), p->why, sizeof p->why);
+    p->begun_with = p->settings;
     if (p->settings == NULL) {
         fprintf(stderr, "sts-cached: %s\n", p->why);
         return DAEMON_EXIT_FAILURE;

@@ -1,5 +1,6 @@
 """What one node of the farm learns, all know; each policy is fetched once."""
 
+import signal
 import statistics
 import subprocess
 import threading
@@ -194,6 +195,23 @@ def test_nodes_come_and_go(farm):
     farm.wait_until_joined()
     third.kill()
     assert gone in {one["name"] for one in farm.nodes[0].json("nodes")["nodes"]}
+
+
+def test_reload_leaves_the_farm_as_it_is(farm):
+    """SIGHUP, twice, and after it the farm works as before: events, orders, a loss of Redis, a clean end."""
+    first, second, _ = farm.nodes
+    for count in (1, 2):
+        first.process.child.send_signal(signal.SIGHUP)
+        wait_until(lambda: first.log_text().count("reloaded") == count, "it does not reload", 10)
+    domain = farm.sources.new_domain()
+    second.verdict(domain)
+    wait_until(lambda: first.holds(domain), "the event does not arrive", 10)
+    farm.redis.kill()
+    farm.redis.start()
+    wait_until(lambda: first.stat("redis_up") == 1, "Redis is not found again", 10)
+    assert first.stsctl("flush", domain, "--wait").returncode == 0
+    assert first.stop() == 0
+    first.start()
 
 
 def test_node_that_was_cut_off_catches_up(farm):
