@@ -1,5 +1,5 @@
 # Examples and set-up scripts; the tests use them as they stand.
-EXTRA_DIST += contrib/check contrib/install-deps contrib/quickstart .ci/run
+EXTRA_DIST += contrib/check contrib/install-deps contrib/quickstart contrib/fuzz .ci/run
 
 # --- sendmail: the feature and the sample configuration ---
 sendmaildir = $(pkgdatadir)/sendmail
@@ -14,3 +14,15 @@ dist_exim_DATA = contrib/exim/exim.conf contrib/exim/sts_milter.acl contrib/exim
 redisdir = $(pkgdatadir)/redis
 dist_redis_DATA = contrib/redis/README.md contrib/redis/sts-cached.conf contrib/redis/users.acl \
 	contrib/redis/redis.conf contrib/redis/sentinel.conf
+
+# --- systemd: units that allow the least ---
+systemddir = $(pkgdatadir)/systemd
+dist_systemd_DATA = contrib/systemd/README.md contrib/systemd/sts-cached.socket
+systemd_DATA = contrib/systemd/sts-cached.service contrib/systemd/sts-milter.service
+EXTRA_DIST += contrib/systemd/sts-cached.service.in contrib/systemd/sts-milter.service.in
+CLEANFILES += $(systemd_DATA)
+$(systemd_DATA): Makefile
+	$(AM_V_GEN)$(MKDIR_P) contrib/systemd && \
+		sed 's|@sbindir[@]|$(sbindir)|' '$(srcdir)/$@.in' >$@.new && mv $@.new $@
+contrib/systemd/sts-cached.service: contrib/systemd/sts-cached.service.in
+contrib/systemd/sts-milter.service: contrib/systemd/sts-milter.service.in
