@@ -30,6 +30,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_verdict \
 	tests/unit/cached/test_conn \
 	tests/unit/cached/test_check \
+	tests/unit/cached/test_check_lint \
 	tests/unit/cached/test_control \
 	tests/unit/cached/test_stsctl_print \
 	tests/unit/cached/test_held \
@@ -267,6 +268,8 @@ tests_unit_cached_test_check_SOURCES = tests/unit/cached/test_check.c tests/fake
 	tests/fake/fake_source.h
 tests_unit_cached_test_check_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_check_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_check_lint_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_check_lint_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_control_SOURCES = tests/unit/cached/test_control.c tests/fake/fake_query.c \
 	tests/fake/fake_query.h
 tests_unit_cached_test_control_CPPFLAGS = $(UNIT_CPPFLAGS)
