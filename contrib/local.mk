@@ -10,6 +10,11 @@ eximdir = $(pkgdatadir)/exim
 dist_exim_DATA = contrib/exim/exim.conf contrib/exim/sts_milter.acl contrib/exim/sts_milter.main \
 	contrib/exim/sts_milter.routers contrib/exim/sts_milter.transport
 
+# --- postfix: lines for main.cf ---
+postfixdir = $(pkgdatadir)/postfix
+dist_postfix_DATA = contrib/postfix/README.md contrib/postfix/sts.cf contrib/postfix/sts-tlsrpt.cf \
+	contrib/postfix/milter.cf
+
 # --- redis: a server, its users and Sentinels for a farm ---
 redisdir = $(pkgdatadir)/redis
 dist_redis_DATA = contrib/redis/README.md contrib/redis/sts-cached.conf contrib/redis/users.acl \

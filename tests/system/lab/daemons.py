@@ -26,6 +26,7 @@ MILTER_CONFIG = """\
 user = "sts-milter"
 wait = "4s"
 processes = 2
+socket-group = "postfix"
 """
 
 

@@ -16,7 +16,8 @@ MTA_ADDRESS = "127.0.5.25"
 DNS_ADDRESS = "127.0.5.53"
 MARK = "STS_LAB_NAMESPACE"
 COVERED = "/run/covered"
-USERS = {"sts-cached": 8461, "sts-milter": 8462, "smmta": 8463, "smmsp": 8464, "Debian-exim": 8465}
+USERS = {"sts-cached": 8461, "sts-milter": 8462, "smmta": 8463, "smmsp": 8464, "Debian-exim": 8465,
+         "postfix": 8466, "postdrop": 8467}
 
 NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"
 HOSTS = f"127.0.0.1 localhost\n{MTA_ADDRESS} {HOST_NAME} mta\n"

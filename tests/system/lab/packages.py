@@ -6,8 +6,9 @@ import pathlib
 import subprocess
 
 PACKAGES = ["sendmail-bin", "sendmail-base", "sendmail-cf", "nginx", "unbound",
-            "exim4-daemon-heavy"]
-SET_ID_PROGRAMS = ["usr/libexec/sendmail/sendmail", "usr/sbin/exim4"]
+            "exim4-daemon-heavy", "postfix"]
+SET_ID_PROGRAMS = ["usr/libexec/sendmail/sendmail", "usr/sbin/exim4", "usr/sbin/postdrop",
+                   "usr/sbin/postqueue"]
 
 
 class Programs:

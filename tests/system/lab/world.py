@@ -6,7 +6,7 @@ import itertools
 import os
 import pathlib
 
-from lab import certs, client, daemons, exim, mx, namespace, packages, sendmail
+from lab import certs, client, daemons, exim, mx, namespace, packages, postfix, sendmail
 from lab.dns import Dns
 from lab.policyhost import ADDRESS as POLICY_ADDRESS
 from lab.policyhost import PolicyHost
@@ -15,6 +15,7 @@ from lab.syslog import Syslog
 TOP = pathlib.Path(__file__).resolve().parents[3]
 CONTRIB = TOP / "contrib/sendmail"
 EXIM = TOP / "contrib/exim"
+POSTFIX = TOP / "contrib/postfix"
 STOCK_MC = pathlib.Path(__file__).with_name("stock.mc")
 
 
@@ -105,6 +106,11 @@ class Lab:
         """Exim with the contrib configuration."""
         exim.install(EXIM.iterdir())
         return self._start(exim.Exim("exim", self))
+
+    @functools.cache
+    def postfix(self, name="postfix", address=postfix.ADDRESS, files=("sts.cf", "milter.cf"), more=""):
+        """Postfix with these files of contrib, and lines of its own after them."""
+        return self._start(postfix.Postfix(name, self, [POSTFIX / file for file in files], address, more))
 
     def _start(self, part):
         self.started.append(part)
