@@ -27,7 +27,7 @@ KEEP_ENVIRONMENT = LD_LIBRARY_PATH
 .include {sample}
 """
 
-LINE = re.compile(r"^\S+ \S+ (?P<id>\S+) (?P<mark>=>|->|==|\*\*) (?P<recipient>\S+) (?P<stat>.*)$", re.MULTILINE)
+LINE = re.compile(r"^\S+ \S+ (?P<id>\S+) (?P<mark>=>|->|==|\*\*) (?P<recipient>\S+?):? (?P<stat>.*)$", re.MULTILINE)
 
 
 @dataclasses.dataclass
