@@ -312,6 +312,16 @@ run_stats(struct command *c)
     command_send_json(&out, c->reply, c->arg);
 }
 
+static void
+run_config(struct command *c)
+{
+    struct buf out;
+
+    command_begin_json(&out);
+    describe_settings(c->control->settings, &out);
+    command_send_json(&out, c->reply, c->arg);
+}
+
 static const struct {
     const char *name, *usage;
     size_t words_min, words_max;
@@ -326,6 +336,7 @@ static const struct {
     {"check", "check DOMAIN", 2, 2, control_run_check},
     {"stats", "stats", 1, 1, run_stats},
     {"nodes", "nodes", 1, 1, control_run_nodes},
+    {"config", "config", 1, 1, run_config},
 };
 
 void

@@ -22,6 +22,8 @@
  *
  *   nodes                        {"nodes": [...]}: the nodes of the farm; alone, this one
  *
+ *   config                       where the daemon listens and what it is set to: describe.h
+ *
  * `wait` asks to reply only when every node has confirmed, and adds "nodes" to the reply: name,
  * confirmed, last_seen of each. `force` forgets instead of fetching. In a GLOB `*` stands for any
  * bytes and `?` for one.
@@ -52,7 +54,8 @@ struct control {
     struct store *store;
     struct farm *farm; /* NULL: this host is alone */
     struct stats *stats;
-    struct source *source; /* for checks */
+    const struct settings *settings; /* in force; set anew at a reload */
+    struct source *source;           /* for checks */
     struct control_job *jobs;
     struct control_listing *listing;
 };

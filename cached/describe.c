@@ -299,3 +299,25 @@ describe_nodes(const struct farm_node *nodes, size_t count, struct buf *out)
     json_object_set_new(object, "nodes", nodes_of(nodes, count));
     put(object, out);
 }
+
+/* --- config ----------------------------------------------------------------------------------- */
+
+void
+describe_settings(const struct settings *s, struct buf *out)
+{
+    static const char *const modes[] = {
+        [WORK_ENFORCE] = "enforce", [WORK_OBSERVE] = "observe", [WORK_OFF] = "off"};
+    json_t *object = json_object(), *listen = json_array();
+
+    for (size_t i = 0; i < s->listen.count; i++)
+        json_array_append_new(listen, string_of(s->listen.items[i], strlen(s->listen.items[i])));
+    json_object_set_new(object, "listen", listen);
+    set_integer(object, "socket_mode", s->socket_mode);
+    set_string(object, "mode", modes[s->mode]);
+    json_object_set_new(object, "dane", json_boolean(s->dane));
+    set_string(object, "dane_on_failure", s->dane_on_failure == 0 ? "sts" : "defer");
+    json_object_set_new(object, "probe", json_boolean(s->probe));
+    set_integer(object, "probe_port", s->probe_port);
+    set_string(object, "ca_file", s->fetch.ca_file);
+    put(object, out);
+}

@@ -9,6 +9,7 @@
 #include "cached/flush.h"
 #include "cached/held.h"
 #include "cached/query.h"
+#include "cached/settings.h"
 #include "common/buf.h"
 
 /* All functions append. Times are wall time in seconds; what does not apply is null. */
@@ -35,5 +36,9 @@ void describe_end(const struct farm_node *nodes, size_t count, enum exitcode, st
 
 /* nodes: of each node name, self, confirmed, last_seen. */
 void describe_nodes(const struct farm_node *, size_t count, struct buf *);
+
+/* config: listen (a list), socket_mode (a number), mode, dane, dane_on_failure, probe, probe_port,
+ * ca_file. */
+void describe_settings(const struct settings *, struct buf *);
 
 #endif

@@ -39,6 +39,9 @@ libcached_a_SOURCES = \
 	cached/flush.c cached/flush.h \
 	cached/held.c cached/held.h \
 	cached/metrics.c cached/metrics.h \
+	cached/mta_config.c cached/mta_config.h \
+	cached/mta_host.c cached/mta_host.h \
+	cached/program.c cached/program.h \
 	cached/inflight.c cached/inflight.h \
 	cached/listener.c cached/listener.h \
 	cached/query.c cached/query.h \
@@ -73,7 +76,7 @@ CACHED_LIBS = libcached.a $(COMMON_LIBS) $(EVENT_LIBS) $(EVENT_PTHREADS_LIBS) $(
 	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lpthread -lm
 
 bin_PROGRAMS += stsctl
-stsctl_SOURCES = cached/stsctl.c cached/stsctl_print.c cached/stsctl_print.h
+stsctl_SOURCES = cached/stsctl.c cached/stsctl_mta.c cached/stsctl_mta.h cached/stsctl_print.c cached/stsctl_print.h
 stsctl_CPPFLAGS = $(CACHED_CPPFLAGS)
 stsctl_LDADD = $(CACHED_LIBS)
 dist_man_MANS += cached/stsctl.8 cached/sts-cached.8 common/sts-cached.conf.5

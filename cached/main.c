@@ -101,6 +101,7 @@ on_reload(int fd, short what, void *arg)
         cache_set_limits(p->cache, next->memory_size, next->refresh_interval_ms);
         query_engine_set_settings(p->engine, next);
         listeners_set_settings(p->listeners, next);
+        p->control.settings = next;
         if (p->settings != p->begun_with)
             settings_free(p->settings);
         p->settings = next;
@@ -228,7 +229,8 @@ start_parts(struct program *p)
                                   .store = p->store,
                                   .farm = p->farm,
                                   .stats = &p->stats,
-                                  .source = p->source};
+                                  .source = p->source,
+                                  .settings = s};
     service = (struct conn_service){.base = p->base,
                                     .engine = p->engine,
                                     .control = &p->control,

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "cached/exitcode.h"
+#include "cached/mta_host.h"
+#include "cached/stsctl_mta.h"
 #include "cached/stsctl_print.h"
 #include "common/client.h"
 #include "common/proto.h"
@@ -29,6 +31,7 @@ struct invocation {
     struct sockspec spec;
     bool json, wait, force, all;
     const char *argument; /* of the command, or NULL */
+    const char *milter;   /* --milter, or NULL */
     struct client *client;
     struct buf reply;
 };
@@ -41,6 +44,7 @@ static int run_flush(struct invocation *);
 static int run_refresh(struct invocation *);
 static int run_stats(struct invocation *);
 static int run_nodes(struct invocation *);
+static int run_mta_config(struct invocation *);
 
 enum argument { ARGUMENT_NONE, ARGUMENT_OPTIONAL, ARGUMENT_NEEDED };
 
@@ -64,6 +68,9 @@ static const struct action {
      "refresh DOMAIN  fetch a policy anew, held or not"},
     {"nodes", ARGUMENT_NONE, false, run_nodes, "nodes           the nodes of the farm"},
     {"stats", ARGUMENT_NONE, false, run_stats, "stats           the daemon's counters"},
+    {"mta-config", ARGUMENT_NEEDED, false, run_mta_config,
+     "mta-config sendmail|postfix|exim [--milter SOCKET|none]\n"
+     "                  the lines for this host's MTA"},
 };
 
 enum { ACTIONS = sizeof(actions) / sizeof(actions[0]) };
@@ -78,8 +85,11 @@ print_usage(FILE *out)
             "  -s SOCKET       the daemon's control socket (query: a query socket too);\n"
             "                  default: %s\n"
             "  --json          print JSON\n"
+            "  --milter SOCKET where sts-milter listens, or none (mta-config);\n"
+            "                  default: as sts-milter --print-config says, else\n"
+            "                  %s\n"
             "  -V, -h          print the version, this help\n",
-            default_socket);
+            default_socket, MTA_HOST_MILTER);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
@@ -201,6 +211,13 @@ show_reply(const struct invocation *v, void (*print)(FILE *, const json_t *))
     exit_code = exit_of(object);
     json_decref(object);
     return exit_code;
+}
+
+static int
+usage_error(const char *text, const char *what)
+{
+    fprintf(stderr, "stsctl: %s%s%s (stsctl -h: help)\n", what, what[0] != '\0' ? ": " : "", text);
+    return EXIT_BAD_USAGE;
 }
 
 /* --- commands --------------------------------------------------------------------------------- */
@@ -355,24 +372,48 @@ run_nodes(struct invocation *v)
     return exit_code != 0 ? exit_code : show_reply(v, print_nodes);
 }
 
-/* --- the command line ------------------------------------------------------------------------- */
-
+/* Of the MTA and the milter by what was given; the daemon is asked for its settings alone. */
 static int
-usage_error(const char *text, const char *what)
+run_mta_config(struct invocation *v)
 {
-    fprintf(stderr, "stsctl: %s%s%s (stsctl -h: help)\n", what, what[0] != '\0' ? ": " : "", text);
-    return EXIT_BAD_USAGE;
+    const char *name = v->argument;
+    struct sockspec spec;
+    enum mta mta;
+    json_t *config;
+    char why[200];
+    int exit_code;
+
+    if (!mta_read(name, &mta))
+        return usage_error("the MTA is sendmail, postfix or exim", name);
+    if (v->milter != NULL && strcmp(v->milter, "none") != 0 &&
+        !sockspec_parse(v->milter, &spec, why, sizeof(why)))
+        return usage_error(why, v->milter);
+    v->argument = NULL;
+    if ((exit_code = ask(v, "config", "", ANSWER_TIMEOUT_MS)) != 0)
+        return exit_code;
+    if ((config = parse_reply(v)) == NULL)
+        return fail_client(v, CLIENT_BAD_REPLY);
+    exit_code = stsctl_mta_config(mta, config, v->milter, v->json);
+    json_decref(config);
+    return exit_code;
 }
+
+/* --- the command line ------------------------------------------------------------------------- */
 
 /* Options stand before or after the command. -1: go on, else the exit status. */
 static int
 read_options(int argc, char **argv, struct invocation *v)
 {
     static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-        {"wait", no_argument, NULL, 'w'},         {"force", no_argument, NULL, 'f'},
-        {"all", no_argument, NULL, 'a'},          {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+        {"socket", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"wait", no_argument, NULL, 'w'},
+        {"force", no_argument, NULL, 'f'},
+        {"all", no_argument, NULL, 'a'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {"milter", required_argument, NULL, 'm'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -392,6 +433,9 @@ read_options(int argc, char **argv, struct invocation *v)
             break;
         case 'a':
             v->all = true;
+            break;
+        case 'm':
+            v->milter = optarg;
             break;
         case 'h':
             print_usage(stdout);
@@ -425,12 +469,14 @@ check_usage(const struct action *action, int words, const struct invocation *v)
 
     if (!action->flushes && (v->wait || v->force || v->all))
         return usage_error("--wait, --force and --all belong to flush", action->name);
+    if (action->run != run_mta_config && v->milter != NULL)
+        return usage_error("--milter belongs to mta-config", action->name);
     if (words > 1 || (v->argument != NULL && v->all))
         return usage_error("too many arguments", action->name);
     if (given && action->argument == ARGUMENT_NONE)
         return usage_error("takes no argument", action->name);
     if (!given && action->argument == ARGUMENT_NEEDED)
-        return usage_error("a domain is missing", action->name);
+        return usage_error("the argument is missing", action->name);
     if (v->argument != NULL && (v->argument[0] == '\0' || strpbrk(v->argument, " \t\r\n") != NULL))
         return usage_error("blanks and empty words are no domain", action->name);
     return 0;

@@ -166,6 +166,67 @@ sockspec_path(const struct sockspec *spec)
     return ((const struct sockaddr_un *)(const void *)&spec->addr)->sun_path;
 }
 
+static struct sockaddr_in
+inet_of(const struct sockspec *spec)
+{
+    struct sockaddr_in in;
+
+    memcpy(&in, &spec->addr, sizeof in);
+    return in;
+}
+
+static struct sockaddr_in6
+inet6_of(const struct sockspec *spec)
+{
+    struct sockaddr_in6 in6;
+
+    memcpy(&in6, &spec->addr, sizeof in6);
+    return in6;
+}
+
+void
+sockspec_host(const struct sockspec *spec, char out[SOCKSPEC_SIZE])
+{
+    struct sockaddr_in in = inet_of(spec);
+    struct sockaddr_in6 in6 = inet6_of(spec);
+    bool six = spec->addr.ss_family == AF_INET6;
+
+    if (inet_ntop(spec->addr.ss_family, six ? (void *)&in6.sin6_addr : (void *)&in.sin_addr, out,
+                  SOCKSPEC_SIZE) == NULL)
+        out[0] = '\0';
+}
+
+unsigned
+sockspec_port(const struct sockspec *spec)
+{
+    return ntohs(spec->addr.ss_family == AF_INET6 ? inet6_of(spec).sin6_port
+                                                  : inet_of(spec).sin_port);
+}
+
+bool
+sockspec_is_anywhere(const struct sockspec *spec)
+{
+    struct sockaddr_in6 in6 = inet6_of(spec);
+
+    if (spec->addr.ss_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr);
+    return spec->addr.ss_family == AF_INET && inet_of(spec).sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+void
+sockspec_format(const struct sockspec *spec, char out[SOCKSPEC_SIZE])
+{
+    char host[SOCKSPEC_SIZE];
+
+    if (sockspec_is_unix(spec)) {
+        snprintf(out, SOCKSPEC_SIZE, "unix:%s", sockspec_path(spec));
+        return;
+    }
+    sockspec_host(spec, host);
+    snprintf(out, SOCKSPEC_SIZE, "%s:%u@%.64s", spec->addr.ss_family == AF_INET6 ? "inet6" : "inet",
+             sockspec_port(spec), host);
+}
+
 bool
 sockspec_group(const char *name, gid_t *out)
 {

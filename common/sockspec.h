@@ -20,6 +20,15 @@ bool sockspec_is_unix(const struct sockspec *);
 /* True for unix sockets, 127.0.0.0/8 and ::1. */
 bool sockspec_is_local(const struct sockspec *);
 const char *sockspec_path(const struct sockspec *); /* unix only */
+/* Room for any specification with its NUL. */
+enum { SOCKSPEC_SIZE = 128 };
+/* Writes it as sockspec_parse reads it: "unix:/path", "inet:25@192.0.2.1", "inet6:25@::1". */
+void sockspec_format(const struct sockspec *, char out[SOCKSPEC_SIZE]);
+/* The address without the port, and the port; not for unix. */
+void sockspec_host(const struct sockspec *, char out[SOCKSPEC_SIZE]);
+unsigned sockspec_port(const struct sockspec *);
+/* Bound there, a socket is found at every address of this host: 0.0.0.0 or ::. */
+bool sockspec_is_anywhere(const struct sockspec *);
 
 /* Binds and listens, close-on-exec and non-blocking. For unix: a stale socket file (nobody
  * answers) is removed, a live one or anything that is no socket is left alone and refused; then

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cached/control.h"
+#include "cached/settings.h"
 #include "common/log.h"
 #include "tests/fake/fake_query.h"
 #include "tests/fake/fake_source.h"
@@ -23,11 +24,13 @@ set_up(struct control *control)
 {
     static const char *const domains[] = {"a.example", "b.example", "mail.c.example"};
     struct policy *policy;
+    char why[200];
 
     log_open("fuzz_control", true, LOG_LEVEL_ERROR);
     control->base = event_base_new();
     control->engine = &engine;
     control->stats = &stats;
+    control->settings = settings_read(NULL, why, sizeof why);
     control->source = &source;
     control->cache = cache_new(NULL, 1 << 20, 86400 * 1000);
     for (size_t i = 0; i < sizeof domains / sizeof domains[0]; i++) {

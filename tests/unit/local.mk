@@ -34,6 +34,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_control \
 	tests/unit/cached/test_stsctl_print \
 	tests/unit/cached/test_held \
+	tests/unit/cached/test_mta_config \
 	tests/unit/cached/test_exitcode \
 	tests/unit/cached/test_metrics \
 	tests/unit/cached/test_stats \
@@ -278,6 +279,8 @@ tests_unit_cached_test_held_SOURCES = tests/unit/cached/test_held.c \
 	$(STORE_SAMPLES)
 tests_unit_cached_test_held_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_held_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_mta_config_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_mta_config_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_exitcode_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_exitcode_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_metrics_CPPFLAGS = $(UNIT_CPPFLAGS)
