@@ -183,6 +183,8 @@ test_good(void **state)
     assert_says(d, "fetch", "ok", "https://mta-sts.example.com/.well-known/mta-sts.txt");
     assert_says(d, "policy", "ok", "mode enforce");
     assert_says(d, "mx", "ok", "listed in the policy by mx1.example.com");
+    assert_says(d, "tls", "ok", "not looked at");
+    assert_says(d, "dane", "ok", "not looked at");
     assert_says(d, "tlsrpt", "ok", "mailto:r@example.com");
 }
 
