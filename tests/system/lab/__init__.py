@@ -29,6 +29,7 @@ network.py     a second network namespace, whose packets can be dropped
 forger.py      records as an attacker writes them
 load.py        a constant stream of questions, each answer judged
 demo.py        the demonstration of contrib/quickstart
+standin.py     what sits on the query sockets instead of sts-cached: late, or talking nonsense
 
 Everything runs as root and is started once a session; each test makes domains of its own.
 Logs are in $STS_LAB_LOGS (default: lab-logs below the build directory).
