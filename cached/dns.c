@@ -154,6 +154,7 @@ join_chain(struct dns_lookup *lookup, struct dns_answer *answer)
     lookup->links += answer->links;
     lookup->authentic &= answer->authentic;
     answer->authentic = lookup->authentic;
+    answer->secure = lookup->authentic && lookup->dns->want_ad;
     if (answer->ttl_s > lookup->ttl_s)
         answer->ttl_s = lookup->ttl_s;
     lookup->ttl_s = answer->ttl_s;

@@ -227,6 +227,25 @@ read_text(const ldns_rr *rr, size_t *used, char *text, struct dns_record *out)
     return true;
 }
 
+/* Appends the data of a TLSA record to the answer's text. */
+static bool
+read_tlsa(const ldns_rr *rr, size_t *used, char *text, struct dns_record *out)
+{
+    const ldns_rdf *data = ldns_rr_rdf(rr, 3); /* libldns has none for empty data */
+    size_t len = data != NULL ? ldns_rdf_size(data) : 0;
+
+    if (ldns_rr_rd_count(rr) < 3)
+        return false;
+    out->usage = ldns_rdf2native_int8(ldns_rr_rdf(rr, 0));
+    out->selector = ldns_rdf2native_int8(ldns_rr_rdf(rr, 1));
+    out->matching = ldns_rdf2native_int8(ldns_rr_rdf(rr, 2));
+    out->text = (struct span){text + *used, len};
+    if (len > 0)
+        memcpy(text + *used, ldns_rdf_data(data), len);
+    *used += len;
+    return true;
+}
+
 static bool
 is_at(const ldns_rr *rr, unsigned type, const ldns_rdf *owner)
 {
@@ -282,6 +301,9 @@ take_records(const struct message *m, const ldns_rdf *owner, enum dns_type type,
             break;
         case DNS_TXT:
             fits = read_text(rr, &used, out->text, to);
+            break;
+        case DNS_TLSA:
+            fits = read_tlsa(rr, &used, out->text, to);
             break;
         }
         out->count += fits;

@@ -15,7 +15,7 @@
 #include "common/error.h"
 #include "common/scan.h"
 
-enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28 };
+enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
 
 enum {
     DNS_QUERY_SIZE = 512,
@@ -29,8 +29,10 @@ struct dns_record {
     char host[DNS_HOST_SIZE]; /* MX: normalised by domain_normalise; "" for the null MX: "." as the
                                  only record, any preference. Other names that are no host names
                                  are left out, so an answer may be OK with a count of 0 */
-    struct sockaddr_storage address; /* A, AAAA; port 0 */
-    struct span text;                /* TXT: joined strings; points into the answer */
+    struct sockaddr_storage address;   /* A, AAAA; port 0 */
+    struct span text;                  /* TXT: joined strings; TLSA: its data, which may be empty.
+                                          Points into the answer */
+    uint8_t usage, selector, matching; /* TLSA */
 };
 
 struct dns_answer {
@@ -38,6 +40,7 @@ struct dns_answer {
     const char *why;      /* constant text for dns-*; else "" */
     bool nxdomain;
     bool authentic;   /* the AD bit, as sent: whether to believe it is the caller's business */
+    bool secure;      /* set by dns.c: authentic, and its resolvers are believed (trust-ad) */
     bool wants_plain; /* FORMERR, NOTIMP or BADVERS: the server may not know EDNS */
     uint32_t ttl_s;   /* the smallest on the chain; negative: min(SOA TTL, minimum), at least
                          1, and 0 when there is no SOA */

@@ -31,6 +31,7 @@ enum {
     TYPE_OPT = 41,
     TYPE_RRSIG = 46,
     TYPE_NSEC = 47,
+    TYPE_TLSA = 52,
     TYPE_TSIG = 250
 };
 
@@ -54,7 +55,7 @@ static const struct layout layouts[] = {
     {TYPE_AAAA, 16, 0, 0},       {TYPE_NXT, 0, 1, ANY_SIZE},
     {TYPE_SRV, 6, 1, 0},         {TYPE_KX, 2, 1, 0},
     {TYPE_DNAME, 0, 1, 0},       {TYPE_RRSIG, 18, 1, ANY_SIZE},
-    {TYPE_NSEC, 0, 1, ANY_SIZE},
+    {TYPE_NSEC, 0, 1, ANY_SIZE}, {TYPE_TLSA, 3, 0, ANY_SIZE},
 };
 
 /* A walk through a message; the first fault stays in `why`, and nothing moves after it. */

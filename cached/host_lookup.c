@@ -11,6 +11,7 @@ struct half {
     struct host_lookup *whole;
     struct dns_lookup *lookup;
     enum sts_error error;
+    bool secure;
     const char *why;
     uint32_t ttl_s;
     struct sockaddr_storage addresses[HOST_ADDRESSES_MAX];
@@ -51,6 +52,8 @@ finish(struct host_lookup *l)
     answer.ttl_s = v6->count == v4->count || (v6->count && v4->count)
                        ? smaller(v6->ttl_s, v4->ttl_s)
                        : (v6->count ? v6 : v4)->ttl_s;
+    answer.secure = (v6->secure || (answer.count > 0 && v6->count == 0)) &&
+                    (v4->secure || (answer.count > 0 && v4->count == 0));
     if (answer.count > 0) {
         answer.error = STS_OK;
     } else if (sts_error_is_dns(v6->error) || sts_error_is_dns(v4->error)) {
@@ -71,6 +74,7 @@ on_answer(const struct dns_answer *answer, void *arg)
 
     half->lookup = NULL;
     half->error = answer->error;
+    half->secure = answer->secure;
     half->why = answer->why;
     half->ttl_s = answer->ttl_s;
     if (answer->error == STS_OK)

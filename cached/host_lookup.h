@@ -21,6 +21,8 @@ struct host_answer {
     enum sts_error error;
     const char *why; /* constant text for dns-*; else "" */
     uint32_t ttl_s;
+    bool
+        secure; /* DNSSEC says so of every address given; with none, of the absence of both kinds */
     const struct sockaddr_storage *addresses;
     size_t count;
 };

@@ -8,7 +8,16 @@
 
 enum { PACKET_MAX = 65535 };
 enum packet_section { PACKET_ANSWER, PACKET_AUTHORITY, PACKET_ADDITIONAL };
-enum { RR_A = 1, RR_NS = 2, RR_CNAME = 5, RR_SOA = 6, RR_MX = 15, RR_TXT = 16, RR_AAAA = 28 };
+enum {
+    RR_A = 1,
+    RR_NS = 2,
+    RR_CNAME = 5,
+    RR_SOA = 6,
+    RR_MX = 15,
+    RR_TXT = 16,
+    RR_AAAA = 28,
+    RR_TLSA = 52
+};
 
 struct packet {
     uint8_t bytes[PACKET_MAX];

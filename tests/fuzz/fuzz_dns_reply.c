@@ -24,6 +24,7 @@ check_record(const struct dns_answer *answer, const struct dns_record *record, e
         REQUIRE(record->host[0] == '\0' || domain_is_normal(record->host));
         break;
     case DNS_TXT:
+    case DNS_TLSA:
         REQUIRE(record->text.at >= answer->text);
         REQUIRE(record->text.at + record->text.len <= answer->text + len);
         break;
@@ -50,7 +51,7 @@ check_answer(const struct dns_answer *answer, enum dns_type type, size_t len)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum dns_type types[] = {DNS_TXT, DNS_MX, DNS_A, DNS_AAAA};
+    static const enum dns_type types[] = {DNS_TXT, DNS_MX, DNS_A, DNS_AAAA, DNS_TLSA};
     uint8_t query[DNS_QUERY_SIZE];
     struct dns_answer answer;
     const char *why = NULL;
@@ -58,7 +59,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size == 0)
         return 0;
-    enum dns_type type = types[data[0] % 4];
+    enum dns_type type = types[data[0] % 5];
     query_len = dns_build_query(NAME, type, false, false, query);
     query[0] = ID_HIGH;
     query[1] = ID_LOW;

@@ -367,6 +367,7 @@ show_record(struct buf *b, enum dns_type type, const struct dns_record *record)
         buf_printf(b, " %d:%s", record->preference, record->host);
         break;
     case DNS_TXT:
+    case DNS_TLSA:
         buf_printf(b, " '%.*s'", (int)record->text.len, record->text.at);
         break;
     }
@@ -429,6 +430,32 @@ test_text_keeps_all_bytes(void **state)
     dns_answer_done(&answer);
 }
 
+static void
+test_tlsa(void **state)
+{
+    uint8_t query[DNS_QUERY_SIZE];
+    struct dns_answer answer;
+    const struct dns_record *records;
+
+    (void)state;
+    packet_reply(&p, query, dns_build_query(NAME, DNS_TLSA, false, true, query), 0);
+    packet_raw(&p, PACKET_ANSWER, NAME, RR_TLSA, "\3\1\2ab\0", 6);
+    packet_raw(&p, PACKET_ANSWER, NAME, RR_TLSA, "\2\0\377", 3);
+    dns_parse_reply(p.bytes, p.len, NAME, DNS_TLSA, &answer);
+    assert_int_equal(answer.error, STS_OK);
+    assert_int_equal(answer.count, 2);
+    records = answer.records;
+    assert_int_equal(records[0].usage, 3);
+    assert_int_equal(records[0].selector, 1);
+    assert_int_equal(records[0].matching, 2);
+    assert_int_equal(records[0].text.len, 3);
+    assert_memory_equal(records[0].text.at, "ab\0", 3);
+    assert_int_equal(records[1].usage, 2);
+    assert_int_equal(records[1].matching, 255);
+    assert_int_equal(records[1].text.len, 0);
+    dns_answer_done(&answer);
+}
+
 /* A header alone may carry an error. */
 static void
 test_bare_error(void **state)
@@ -447,9 +474,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_query_bytes),          cmocka_unit_test(test_query_ids_differ),
-        cmocka_unit_test(test_query_names),          cmocka_unit_test(test_replies),
-        cmocka_unit_test(test_text_keeps_all_bytes), cmocka_unit_test(test_bare_error),
+        cmocka_unit_test(test_query_bytes),
+        cmocka_unit_test(test_query_ids_differ),
+        cmocka_unit_test(test_query_names),
+        cmocka_unit_test(test_replies),
+        cmocka_unit_test(test_text_keeps_all_bytes),
+        cmocka_unit_test(test_bare_error),
+        cmocka_unit_test(test_tlsa),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -258,6 +258,18 @@ mx_without_host(void)
 }
 
 static void
+short_tlsa(void)
+{
+    packet_raw(&p, PACKET_ANSWER, NAME, RR_TLSA, "\3\1", 2);
+}
+
+static void
+tlsa_without_data(void)
+{
+    packet_raw(&p, PACKET_ANSWER, NAME, RR_TLSA, "\3\1\1", 3);
+}
+
+static void
 soa_of_one_name(void)
 {
     packet_raw(&p, PACKET_AUTHORITY, NAME, RR_SOA, "", 1);
@@ -407,6 +419,8 @@ static const struct screen_case cases[] = {
     {"A of 3 bytes", short_a, BAD, "fill"},
     {"CNAME with a tail", long_cname, BAD, "fill"},
     {"MX of 1 byte", short_mx, BAD, "fill"},
+    {"TLSA of two bytes", short_tlsa, BAD, "does not fill its length"},
+    {"TLSA without data", tlsa_without_data, GOOD, NULL},
     {"MX without a host", mx_without_host, BAD, "fill"},
     {"SOA of one name", soa_of_one_name, BAD, "fill"},
     {"SOA of 21 bytes", short_soa, BAD, "fill"},
