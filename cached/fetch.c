@@ -202,6 +202,12 @@ fetcher_free(struct fetcher *fetcher)
     free(fetcher);
 }
 
+const struct fetch_transfer_rules *
+fetcher_rules(const struct fetcher *fetcher)
+{
+    return &fetcher->rules;
+}
+
 struct fetch *
 fetch_start(struct fetcher *fetcher, const char *domain, const struct sockaddr_storage *addresses,
             size_t count, fetch_done_fn *done, void *arg)

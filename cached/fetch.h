@@ -14,6 +14,7 @@
 struct event_base;
 struct fetcher;
 struct fetch;
+struct fetch_transfer_rules;
 
 typedef void fetch_done_fn(const struct fetch_result *, void *arg); /* result borrowed */
 
@@ -23,6 +24,8 @@ MUST_CHECK struct fetcher *fetcher_new(struct event_base *, const struct setting
                                        size_t size);
 /* Running transfers are dropped without a callback. */
 void fetcher_free(struct fetcher *);
+/* Its loop, CAs and allowed addresses, for whatever else speaks TLS to strangers. Borrowed. */
+const struct fetch_transfer_rules *fetcher_rules(const struct fetcher *);
 
 /* Starts fetching the policy of `domain` from `addresses` (copied; at least one, the first eight
  * count), tried in order until one gives an HTTP answer or a TLS verdict; a refused, blocked or

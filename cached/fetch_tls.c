@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
 
@@ -78,6 +79,14 @@ list_names(X509 *certificate, char *names, size_t size)
     GENERAL_NAMES_free(all);
 }
 
+static int64_t
+end_of(const X509 *certificate)
+{
+    struct tm at;
+
+    return ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &at) == 1 ? (int64_t)timegm(&at) : 0;
+}
+
 /* Stands in for OpenSSL's own verification, to keep its result and the names that it saw. */
 static int
 verify(X509_STORE_CTX *context, void *arg)
@@ -86,6 +95,8 @@ verify(X509_STORE_CTX *context, void *arg)
     int good = X509_verify_cert(context);
     X509 *certificate = X509_STORE_CTX_get0_cert(context);
 
+    if (certificate != NULL)
+        peer->expires_s = end_of(certificate);
     if (good == 1)
         return 1;
     peer->verdict = X509_STORE_CTX_get_error(context);

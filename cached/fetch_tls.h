@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/alloc.h"
 #include "common/error.h"
@@ -15,6 +16,7 @@ struct fetch_tls;
 struct tls_peer {
     int verdict;            /* X509_V_*; 0: good, or not come to it */
     char names[100];        /* after a failure: the DNS-IDs of the certificate, cut to fit */
+    int64_t expires_s;      /* wall time of the certificate's notAfter; 0: none was seen */
     bool sent_close_notify; /* so what came before is whole: a TCP end can be forged */
 };
 

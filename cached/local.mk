@@ -36,6 +36,8 @@ libcached_a_SOURCES = \
 	cached/fetch_transfer.c cached/fetch_transfer.h \
 	cached/host_lookup.c cached/host_lookup.h \
 	cached/mailbox.c cached/mailbox.h \
+	cached/probe.c cached/probe.h \
+	cached/probe_smtp.c cached/probe_smtp.h \
 	cached/flush.c cached/flush.h \
 	cached/held.c cached/held.h \
 	cached/metrics.c cached/metrics.h \

@@ -10,6 +10,7 @@
 #include "cached/dns.h"
 #include "cached/fetch.h"
 #include "cached/mailbox.h"
+#include "cached/probe.h"
 #include "cached/source_job.h"
 
 TAILQ_HEAD(job_list, source_job);
@@ -63,15 +64,18 @@ make_tools(struct source_tools *tools, struct event_base *base, const struct set
     if (tools->dns == NULL)
         return false;
     tools->fetcher = fetcher_new(base, settings, why, size);
-    if (tools->fetcher != NULL)
-        return true;
-    dns_free(tools->dns);
-    return false;
+    if (tools->fetcher == NULL) {
+        dns_free(tools->dns);
+        return false;
+    }
+    tools->prober = prober_new(base, fetcher_rules(tools->fetcher), settings);
+    return true;
 }
 
 static void
 free_tools(struct source_tools *tools)
 {
+    prober_free(tools->prober);
     fetcher_free(tools->fetcher);
     dns_free(tools->dns);
 }
@@ -262,6 +266,15 @@ source_mx(struct source *source, const char *domain, source_mx_fn *done, void *a
     struct source_job *job = source_job_new(SOURCE_MX, domain, arg);
 
     job->done.mx = done;
+    return post(source, job);
+}
+
+struct source_job *
+source_probe(struct source *source, const char *host, source_probe_fn *done, void *arg)
+{
+    struct source_job *job = source_job_new(SOURCE_PROBE, host, arg);
+
+    job->done.probe = done;
     return post(source, job);
 }
 

@@ -1,9 +1,9 @@
-/* source - the thread that talks to the world: DNS and HTTPS, behind three questions.
+/* source - the thread that talks to the world: DNS and HTTPS, behind four questions.
  * It runs its own event loop; questions go in and plain results come out through two queues, so
  * that the answer thread never waits and shares no memory with it. All functions below are called
  * from the answer thread.
  *
- * Contract of the three start functions: they always mean "later". The callback comes exactly once,
+ * Contract of the four start functions: they always mean "later". The callback comes exactly once,
  * from the answer thread's loop, never before start has returned, never after source_cancel. The
  * result is borrowed for the length of the callback. */
 #ifndef STS_CACHED_SOURCE_H
@@ -51,9 +51,17 @@ struct mx_result {
     size_t count;
 };
 
+struct probe_result {
+    enum sts_error error; /* OK: STARTTLS, chain, dates and DNS-ID are right; dns-*, no-host: its
+                             addresses; connect-*, timeout: it could not be judged; tls-*: it was */
+    char detail[SOURCE_DETAIL_SIZE]; /* "STARTTLS is not offered"; "" when OK */
+    int64_t expires_s;               /* notAfter of its certificate, wall time; 0: none seen */
+};
+
 typedef void source_txt_fn(const struct txt_result *, void *arg);
 typedef void source_fetch_fn(const struct fetch_result *, void *arg);
 typedef void source_mx_fn(const struct mx_result *, void *arg);
+typedef void source_probe_fn(const struct probe_result *, void *arg);
 
 /* Starts the thread; results are delivered on `answer_base`. NULL: `why` says what is wrong (CA
  * file unreadable or without a certificate, bad server or address in the settings). */
@@ -73,6 +81,9 @@ struct source_job *source_tlsrpt(struct source *, const char *domain, source_txt
 struct source_job *source_fetch(struct source *, const char *domain, source_fetch_fn *, void *arg);
 /* The MX set of `domain`; without MX records the domain itself when it has an address. */
 struct source_job *source_mx(struct source *, const char *domain, source_mx_fn *, void *arg);
+/* An SMTP session with the MX host `host` (normalised, copied) as far as its TLS: addresses by our
+ * own DNS, a few of them in turn, `probe-port`; no envelope is sent. */
+struct source_job *source_probe(struct source *, const char *host, source_probe_fn *, void *arg);
 
 /* The callback will not come any more. Accepts NULL. The work may run to its end unseen. */
 void source_cancel(struct source_job *);

@@ -7,6 +7,7 @@
 #include "cached/dns.h"
 #include "cached/fetch.h"
 #include "cached/host_lookup.h"
+#include "cached/probe.h"
 
 struct source_job *
 source_job_new(enum source_kind kind, const char *domain, void *arg)
@@ -220,6 +221,38 @@ on_mx(const struct dns_answer *answer, void *arg)
         job->host = host_lookup_start(job->tools->dns, job->domain, on_implicit_mx, job);
 }
 
+/* --- PROBE ------------------------------------------------------------------- */
+
+static void
+on_probed(const struct probe_result *result, void *arg)
+{
+    struct source_job *job = arg;
+
+    job->probe = NULL;
+    job->result.probe = *result;
+    finish(job);
+}
+
+static void
+on_probe_host(const struct host_answer *answer, void *arg)
+{
+    struct source_job *job = arg;
+    struct probe_result *result = &job->result.probe;
+
+    job->host = NULL;
+    if (answer->error == STS_OK) {
+        job->probe = probe_start(job->tools->prober, job->domain, answer->addresses, answer->count,
+                                 on_probed, job);
+        return;
+    }
+    result->error = answer->error == STS_NO_RECORD ? STS_NO_HOST : answer->error;
+    if (answer->error == STS_NO_RECORD)
+        snprintf(result->detail, sizeof(result->detail), "it has no address");
+    else
+        snprintf(result->detail, sizeof(result->detail), "its address: %s", answer->why);
+    finish(job);
+}
+
 /* --- all --------------------------------------------------------------------- */
 
 /* A domain so long that no name can stand before it: there is no such record and no such host. */
@@ -242,7 +275,8 @@ source_job_start(struct source_job *job, const struct source_tools *tools,
     static const char *const prefixes[] = {[SOURCE_TXT] = "_mta-sts.",
                                            [SOURCE_TLSRPT] = "_smtp._tls.",
                                            [SOURCE_FETCH] = "mta-sts.",
-                                           [SOURCE_MX] = ""};
+                                           [SOURCE_MX] = "",
+                                           [SOURCE_PROBE] = ""};
     char name[DOMAIN_SIZE];
 
     job->tools = tools;
@@ -254,6 +288,8 @@ source_job_start(struct source_job *job, const struct source_tools *tools,
         job->lookup = dns_lookup_start(tools->dns, name, DNS_TXT, on_txt, job);
     else if (job->kind == SOURCE_FETCH)
         job->host = host_lookup_start(tools->dns, name, on_policy_host, job);
+    else if (job->kind == SOURCE_PROBE)
+        job->host = host_lookup_start(tools->dns, name, on_probe_host, job);
     else
         job->lookup = dns_lookup_start(tools->dns, name, DNS_MX, on_mx, job);
 }
@@ -267,9 +303,12 @@ source_job_stop(struct source_job *job)
         host_lookup_cancel(job->host);
     if (job->fetch != NULL)
         fetch_cancel(job->fetch);
+    if (job->probe != NULL)
+        probe_cancel(job->probe);
     job->lookup = NULL;
     job->host = NULL;
     job->fetch = NULL;
+    job->probe = NULL;
 }
 
 void
@@ -285,6 +324,9 @@ source_job_deliver(const struct source_job *job)
         break;
     case SOURCE_MX:
         job->done.mx(&job->result.mx, job->arg);
+        break;
+    case SOURCE_PROBE:
+        job->done.probe(&job->result.probe, job->arg);
         break;
     }
 }

@@ -12,13 +12,15 @@
 
 struct dns;
 struct fetcher;
+struct prober;
 
-enum source_kind { SOURCE_TXT, SOURCE_TLSRPT, SOURCE_FETCH, SOURCE_MX };
+enum source_kind { SOURCE_TXT, SOURCE_TLSRPT, SOURCE_FETCH, SOURCE_MX, SOURCE_PROBE };
 
 /* What a job works with, on the source thread. */
 struct source_tools {
     struct dns *dns;
     struct fetcher *fetcher;
+    struct prober *prober;
 };
 
 struct source_job {
@@ -29,16 +31,18 @@ struct source_job {
         source_txt_fn *txt;
         source_fetch_fn *fetch;
         source_mx_fn *mx;
+        source_probe_fn *probe;
     } done;
     void *arg;
     bool cancelled;
 
-    /* Under way on the source thread: at most one of the three. */
+    /* Under way on the source thread: at most one of the four. */
     TAILQ_ENTRY(source_job) next;
     const struct source_tools *tools;
     struct dns_lookup *lookup;
     struct host_lookup *host;
     struct fetch *fetch;
+    struct probe *probe;
     void (*finished)(struct source_job *, void *arg);
     void *finished_arg;
 
@@ -46,6 +50,7 @@ struct source_job {
         struct txt_result txt;
         struct fetch_result fetch;
         struct mx_result mx;
+        struct probe_result probe;
     } result;
     void *memory; /* behind the pointers in `result` */
 };

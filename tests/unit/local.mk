@@ -11,6 +11,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_cache_redis_lock \
 	tests/unit/cached/test_redis_link \
 	tests/unit/cached/test_fetch \
+	tests/unit/cached/test_probe \
 	tests/unit/milter/test_asker \
 	tests/unit/milter/test_handover \
 	tests/unit/milter/test_network \
@@ -149,6 +150,10 @@ tests_unit_cached_test_fetch_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_fetch_limits_SOURCES = tests/unit/cached/test_fetch_limits.c $(FETCH_LAB)
 tests_unit_cached_test_fetch_limits_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_fetch_limits_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_probe_SOURCES = tests/unit/cached/test_probe.c tests/fake/smtp_server.c \
+	tests/fake/smtp_server.h $(FETCH_LAB)
+tests_unit_cached_test_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_probe_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_fetch_line_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_fetch_line_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_source_SOURCES = tests/unit/cached/test_source.c tests/fake/fake_dns.c \

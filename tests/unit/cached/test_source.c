@@ -301,6 +301,39 @@ test_mx(void **state)
     }
 }
 
+/* --- PROBE --------------------------------------------------------------------- */
+
+static void
+on_probe(const struct probe_result *result, void *arg)
+{
+    note(arg, result->error, result->detail);
+}
+
+static const struct fake_answer probe_answers[] = {
+    {"gone.test", DNS_A, .error = STS_NO_RECORD},
+    {"gone.test", DNS_AAAA, .error = STS_NO_RECORD},
+    {"away.test", DNS_A, .error = STS_DNS_SERVFAIL},
+    {"away.test", DNS_AAAA, .error = STS_NO_RECORD},
+};
+
+/* A host whose address cannot be had is not probed, and the result says why. */
+static void
+test_probe_without_address(void **state)
+{
+    struct got gone = {0}, away = {0};
+
+    (void)state;
+    fake_dns_set(probe_answers, sizeof(probe_answers) / sizeof(*probe_answers));
+    source_probe(source, "gone.test", on_probe, &gone);
+    wait_for(&gone, 1);
+    assert_int_equal(gone.error, STS_NO_HOST);
+    assert_string_equal(gone.detail, "it has no address");
+    source_probe(source, "away.test", on_probe, &away);
+    wait_for(&away, 1);
+    assert_int_equal(away.error, STS_DNS_SERVFAIL);
+    assert_string_equal(away.detail, "its address: as the test wants");
+}
+
 /* --- the thread ------------------------------------------------------------------ */
 
 static void
@@ -494,6 +527,7 @@ main(void)
         cmocka_unit_test(test_fetch_failure),
         cmocka_unit_test(test_too_long_for_a_host),
         cmocka_unit_test(test_mx),
+        cmocka_unit_test(test_probe_without_address),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_reload),
