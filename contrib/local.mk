@@ -1,5 +1,5 @@
 # Examples and set-up scripts; the tests use them as they stand.
-EXTRA_DIST += contrib/check contrib/install-deps contrib/quickstart contrib/fuzz .ci/run
+EXTRA_DIST += contrib/check contrib/install-deps contrib/quickstart contrib/fuzz contrib/matrix .ci/run
 
 # --- sendmail: the feature and the sample configuration ---
 sendmaildir = $(pkgdatadir)/sendmail
@@ -7,7 +7,7 @@ dist_sendmail_DATA = contrib/sendmail/sts_milter.m4 contrib/sendmail/sendmail.mc
 
 # --- exim: the pieces and the sample configuration ---
 eximdir = $(pkgdatadir)/exim
-dist_exim_DATA = contrib/exim/exim.conf contrib/exim/sts_milter.acl contrib/exim/sts_milter.main \
+dist_exim_DATA = contrib/exim/README.md contrib/exim/exim.conf contrib/exim/sts_milter.acl contrib/exim/sts_milter.main \
 	contrib/exim/sts_milter.routers contrib/exim/sts_milter.transport
 
 # --- postfix: lines for main.cf ---

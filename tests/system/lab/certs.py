@@ -25,6 +25,10 @@ class CertificateAuthority:
         openssl("req", "-x509", "-new", "-key", key, "-subj", f"/CN={name}", "-days", 30, "-out", path)
         return path, key
 
+    def stranger(self):
+        """Another authority, which nobody knows."""
+        return CertificateAuthority(self.directory / "stranger")
+
     def issue(self, label, dns_names, common_name="lab", days=30, self_signed=False,
               addresses=()):
         """Returns a PEM file with certificate and key. days=-1 makes it expired; no DNS names, no SAN."""

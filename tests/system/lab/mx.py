@@ -5,10 +5,14 @@ envelope or a message ever sent in the clear.
 """
 
 import dataclasses
+import socket
 import socketserver
 import ssl
+import struct
+import sys
 import threading
 import time
+import warnings
 
 from lab.process import wait_until
 
@@ -26,6 +30,9 @@ class Profile:
     common_name: str = "lab"
     starttls: int = 220       # 0: not offered
     only_with_sni: bool = False
+    stranger: bool = False    # the certificate's authority is known to nobody
+    tls_1_0: bool = False     # no later version
+    reset: bool = False       # in the handshake
 
 
 def profile(label, *names, **details):
@@ -44,6 +51,9 @@ PROFILES = {
     "cn-only": Profile(f"cn-only.{SUFFIX}", (), common_name=f"cn-only.{SUFFIX}"),
     "no-starttls": profile("no-starttls", starttls=0),
     "starttls-454": profile("starttls-454", starttls=454),
+    "unknown-ca": profile("unknown-ca", stranger=True),
+    "tls-1.0": profile("tls-one-zero", tls_1_0=True),
+    "reset": profile("reset", reset=True),
 }
 
 
@@ -108,6 +118,10 @@ class Handler(socketserver.StreamRequestHandler):
             return
         self._reply("220 2.0.0 go ahead")
         self.session.handshake = True
+        if self.server.profile.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            raise ConnectionResetError
         self.connection = self.server.context.wrap_socket(self.connection, server_side=True)
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
         self.session.tls = self.connection.version()
@@ -139,8 +153,15 @@ class Mx(socketserver.ThreadingTCPServer):
         self._make_context(ca)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
+    def handle_error(self, request, client_address):
+        """What the peer's end of a connection does to us is no error of ours."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
     def _make_context(self, ca):
         mine = self.profile
+        if mine.stranger:
+            ca = ca.stranger()
         right = ca.issue(f"mx-{self.label}", mine.names, mine.common_name, mine.days, mine.self_signed)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if mine.only_with_sni:
@@ -150,6 +171,10 @@ class Mx(socketserver.ThreadingTCPServer):
         else:
             self.context.load_cert_chain(right)
         self.context.sni_callback = self._on_sni
+        if mine.tls_1_0:
+            self.context.set_ciphers("ALL:@SECLEVEL=0")
+            with warnings.catch_warnings(action="ignore"):  # that it is deprecated is why
+                self.context.minimum_version = self.context.maximum_version = ssl.TLSVersion.TLSv1
 
     def _on_sni(self, connection, name, _context):
         connection.sni = name or ""
