@@ -19,7 +19,8 @@ WAYS = {
 }
 DELIVERS = {("3-s-late", mta) for mta in MTAS} | {("7-s-late", "postfix")}  # Sendmail and Exim wait 5 s
 CELLS = [(way, mta) for way in WAYS for mta in MTAS]
-CAUSE = {"sendmail": r"reject=450 4\.7\.0|STS|4\.7\.0", "postfix": r"4\.7\.5 .*TLS", "exim": r"4\.7\.5 MTA-STS"}
+CAUSE = {"sendmail": r"4\.7\.0|STS", "postfix": r"dsn=4\.7\.5, .*client TLS configuration problem",
+         "exim": r"4\.7\.5 MTA-STS"}
 
 
 def send_all(world, mtas, names, domains):
