@@ -19,6 +19,7 @@ mx.py          the receiving side: an SMTP server per profile that remembers wha
 syslog.py      /dev/log: where Sendmail tells what it did
 sendmail.py    Sendmail with the contrib configuration, its queue and its deliveries
 exim.py        Exim with the contrib configuration, beside it
+strange.py     a cache daemon that answers late, wrongly, or not at all
 daemons.py     sts-cached, sts-milter and stsctl of the build under test
 client.py      the sending user: one SMTP transaction, each reply kept
 world.py       all of it together, and domains to send mail to

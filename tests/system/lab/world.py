@@ -6,7 +6,7 @@ import itertools
 import os
 import pathlib
 
-from lab import certs, client, daemons, exim, mx, namespace, packages, postfix, sendmail
+from lab import certs, client, daemons, exim, mx, namespace, packages, postfix, sendmail, strange
 from lab.dns import Dns
 from lab.policyhost import ADDRESS as POLICY_ADDRESS
 from lab.policyhost import PolicyHost
@@ -106,6 +106,19 @@ class Lab:
         """Exim with the contrib configuration."""
         exim.install(EXIM.iterdir())
         return self._start(exim.Exim("exim", self))
+
+    @functools.cache
+    def strange_exim(self):
+        """An Exim whose cache daemon can be made to misbehave, and that stand-in."""
+        exim.install(EXIM.iterdir())
+        cache = self._start(strange.StrangeCache())
+        return self._start(exim.Exim("exim-strange", self, "127.0.5.36", {"STS_SOCKET": strange.SOCKET})), cache
+
+    @functools.cache
+    def smart_host_exim(self, label):
+        """An Exim that hands all mail to one of the MXs."""
+        exim.install(EXIM.iterdir())
+        return self._start(exim.Exim("exim-smart", self, "127.0.5.37", {"SMART_HOST": self.mx[label].host}))
 
     @functools.cache
     def postfix(self, name="postfix", address=postfix.ADDRESS, files=("sts.cf", "milter.cf"), more=""):
