@@ -196,8 +196,8 @@ warn_of_socket(struct writer *w)
         "no socket of sts-cached suits Postfix, which looks for paths below its queue_directory: "
         "add "
         "\"inet:8461@127.0.0.1\" to listen in sts-cached.conf",
-        "no socket of sts-cached suits Exim: add \"inet:8461@127.0.0.1\" to listen in "
-        "sts-cached.conf",
+        ("no socket of sts-cached suits Exim: add \"inet:8461@127.0.0.1\" to listen in "
+         "sts-cached.conf"),
     };
 
     if (w->config->socket[0] == '\0')
