@@ -12,6 +12,7 @@ import time
 import pytest
 
 from conftest import bring_network_up
+from lab.process import wait_until
 from vectors.asker import Asker, Closed, frame, verdict_fields
 from vectors.internet import Internet, policy
 from vectors.policyserver import http
@@ -65,14 +66,18 @@ def test_thousands_of_questions_on_one_connection(internet, asker):
 
 
 def test_many_new_domains_at_once(internet, asker):
-    """Hundreds of first fetches in flight together are each answered."""
+    """Hundreds of first fetches in flight together are each answered, in time; what a busy machine has
+    not ended by then is pending, and known when it is asked again."""
     domains = [internet.new_domain() for _ in range(100)]
     for domain in domains:
         internet.publish(domain)
         asker.send(f"verdict {domain}")
     answers = [verdict_fields(asker.receive()) for _ in domains]
     assert [answer["domain"] for answer in answers] == domains
-    assert {answer["verdict"] for answer in answers} == {"secure"}
+    assert {answer["verdict"] for answer in answers} <= {"secure", "pending"}
+    late = [answer["domain"] for answer in answers if answer["verdict"] == "pending"]
+    wait_until(lambda: all(verdict_fields(asker.ask(f"verdict {domain}"))["verdict"] == "secure" for domain in late),
+               "some stay pending")
 
 
 def test_frame_byte_by_byte(internet, asker):

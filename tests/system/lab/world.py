@@ -75,7 +75,7 @@ class Lab:
         self.counter = itertools.count(1)
 
     def start(self):
-        ca = certs.CertificateAuthority(self.build / "lab-ca")
+        ca = certs.CertificateAuthority(self.logs.with_name(f"{self.logs.name}-ca"))
         namespace.populate(ca.file)
         self.syslog = self._start(Syslog(self.logs))
         self.dns = self._start(Dns("/run/lab/dns", self.programs, self.logs))
