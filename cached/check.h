@@ -10,14 +10,23 @@
 struct check;
 struct event_base;
 
-enum { CHECK_TIME_MS = 45 * 1000 }; /* what is not there by then is said to be missing */
+enum {
+    CHECK_TIME_MS = 45 * 1000, /* what is not there by then is said to be missing */
+    CHECK_PROBES_MAX = 16      /* MX hosts connected to, best preference first */
+};
+
+struct check_order {
+    struct event_base *base;
+    struct source *source;
+    const char *domain; /* normalised, copied */
+    int64_t time_ms;    /* CHECK_TIME_MS, or less */
+};
 
 /* The whole report; borrowed. Called once, from the loop. */
 typedef void check_done_fn(const struct check_report *, void *arg);
 
-/* Always later; the check is gone after `done`. `domain` is normalised, copied. */
-struct check *check_start(struct event_base *, struct source *, const char *domain, check_done_fn *,
-                          void *arg);
+/* Always later; the check is gone after `done`. */
+struct check *check_start(const struct check_order *, check_done_fn *, void *arg);
 /* `done` will not come. Not from inside `done`. Accepts NULL. */
 void check_cancel(struct check *);
 

@@ -29,8 +29,12 @@ void
 control_run_check(struct command *c)
 {
     struct control *control = c->control;
-    struct control_job *job;
     char domain[DOMAIN_SIZE];
+    struct check_order order = {.base = control->base,
+                                .source = control->source,
+                                .domain = domain,
+                                .time_ms = CHECK_TIME_MS};
+    struct control_job *job;
 
     if (!control_read_domain(c, domain))
         return;
@@ -41,5 +45,5 @@ control_run_check(struct command *c)
     }
     log_info("control check domain=%s", domain);
     job = control_job_new(c);
-    job->check = check_start(control->base, control->source, domain, on_checked, job);
+    job->check = check_start(&order, on_checked, job);
 }

@@ -15,6 +15,7 @@ struct source_job {
     source_txt_fn *on_txt;
     source_fetch_fn *on_fetch;
     source_mx_fn *on_mx;
+    source_probe_fn *on_probe;
     void *arg;
 };
 
@@ -86,6 +87,15 @@ source_mx(struct source *source, const char *domain, source_mx_fn *done, void *a
     return job;
 }
 
+struct source_job *
+source_probe(struct source *source, const char *host, source_probe_fn *done, void *arg)
+{
+    struct source_job *job = start(source, FAKE_PROBE, host, arg);
+
+    job->on_probe = done;
+    return job;
+}
+
 void
 source_cancel(struct source_job *job)
 {
@@ -149,6 +159,14 @@ fake_source_end_mx(struct source *source, const char *domain, const struct mx_re
     job.on_mx(result, job.arg);
 }
 
+void
+fake_source_end_probe(struct source *source, const char *host, const struct probe_result *result)
+{
+    struct source_job job = take(source, FAKE_PROBE, host);
+
+    job.on_probe(result, job.arg);
+}
+
 bool
 fake_source_fail_one(struct source *source, enum sts_error error)
 {
@@ -164,6 +182,9 @@ fake_source_fail_one(struct source *source, enum sts_error error)
         break;
     case FAKE_MX:
         copy.on_mx(&(struct mx_result){.error = error}, copy.arg);
+        break;
+    case FAKE_PROBE:
+        copy.on_probe(&(struct probe_result){.error = error}, copy.arg);
         break;
     default:
         copy.on_txt(&(struct txt_result){.error = error}, copy.arg);

@@ -9,7 +9,7 @@
 
 #include "cached/source.h"
 
-enum fake_job { FAKE_NOTHING, FAKE_TXT, FAKE_FETCH, FAKE_MX, FAKE_TLSRPT };
+enum fake_job { FAKE_NOTHING, FAKE_TXT, FAKE_FETCH, FAKE_MX, FAKE_TLSRPT, FAKE_PROBE };
 
 struct source {
     LIST_HEAD(, source_job) jobs;
@@ -24,6 +24,7 @@ enum fake_job fake_source_running(const struct source *, const char *domain);
 void fake_source_end_txt(struct source *, const char *domain, const struct txt_result *);
 void fake_source_end_tlsrpt(struct source *, const char *domain, const struct txt_result *);
 void fake_source_end_fetch(struct source *, const char *domain, const struct fetch_result *);
+void fake_source_end_probe(struct source *, const char *host, const struct probe_result *);
 /* Ends the last one started, whatever it is, with this error; false when nothing runs. */
 bool fake_source_fail_one(struct source *, enum sts_error);
 void fake_source_end_mx(struct source *, const char *domain, const struct mx_result *);

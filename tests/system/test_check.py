@@ -38,7 +38,7 @@ def test_good_domain(lab):
     report = checked(lab, domain.name.upper() + ".")
     assert (report["status"], report["exit"], report["mode"]) == ("ok", 0, "enforce"), report
     assert (report["domain"], report["id"], report["max_age"]) == (domain.name, "00000001", WEEK)
-    assert {line["layer"] for line in report["checks"]} >= {"txt", "fetch", "policy", "mx", "tlsrpt"}
+    assert {line["layer"] for line in report["checks"]} >= {"txt", "fetch", "policy", "mx", "tls", "tlsrpt"}
     assert all(line["status"] == "ok" and line["text"] for line in report["checks"])
     text = lab.daemons.stsctl("check", domain.name)
     assert text.returncode == 0
@@ -155,6 +155,41 @@ def test_faults(lab, break_it, status, layer, kind, reason, words):
     assert errors <= {layer} if kind == "error" else True, report
 
 
+TLS = [
+    ("wildcard", 0, "ok", "ok", "STARTTLS and certificate are right"),
+    ("sni-only", 0, "ok", "ok", "STARTTLS and certificate are right"),
+    ("wrong-name", 3, "error", "tls-name", "for another name"),
+    ("expired", 3, "error", "tls-expired", "has expired"),
+    ("self-signed", 3, "error", "tls-untrusted", "not trusted"),
+    ("cn-only", 3, "error", "tls-name", "for another name"),
+    ("no-starttls", 3, "error", "tls-handshake", "STARTTLS"),
+    ("starttls-454", 3, "error", "tls-handshake", "454"),
+]
+
+
+@pytest.mark.parametrize("profile, status, kind, reason, words", TLS, ids=[row[0] for row in TLS])
+def test_tls_of_mx_hosts(lab, profile, status, kind, reason, words):
+    """Each MX host is connected to: what is wrong with its TLS stands at its name, and no envelope is sent."""
+    domain = good_domain(lab, "good", profile)
+    report = checked(lab, domain.name)
+    line = next(line for line in report["checks"] if (line["layer"], line["subject"]) == ("tls", lab.mx[profile].host))
+    assert (line["status"], line["reason"]) == (kind, reason) and words in line["text"], line
+    assert line["advice"] if status else line["expires"]
+    assert report["exit"] == status and len(lines(report, "tls", "ok")) == 2 - (status > 0)
+    assert not {verb for session in lab.sessions() for verb, _, _ in session.commands} & {"MAIL", "RCPT", "DATA"}
+
+
+def test_mx_host_that_is_down(lab):
+    """A host that cannot be reached may come back: the status says so."""
+    domain = good_domain(lab)
+    lab.dns.change({("down.mx.lab.test", "A"): ["127.0.5.99"], (domain.name, "MX"): ["10 down.mx.lab.test."]})
+    publish(lab, domain, "version: STSv1", "mode: enforce", "mx: down.mx.lab.test", "max_age: 604800")
+    report = checked(lab, domain.name)
+    assert lines(report, "tls", "error")[0]["reason"] == "connect-refused" and report["exit"] == 2
+    lab.dns.change({("down.mx.lab.test", "A"): []})
+    assert lines(checked(lab, domain.name), "tls", "error")[0]["reason"] == "no-host"
+
+
 def test_lint(lab):
     """What is no error but will bite is warned of, with the line where it stands."""
     domain = good_domain(lab)
@@ -185,6 +220,8 @@ def test_testing_only_warns(lab):
     domain = good_domain(lab, mode="testing", listed=["*.elsewhere.test"])
     report = checked(lab, domain.name)
     assert report["exit"] == 0 and lines(report, "mx", "warning")[0]["reason"] == "mx-not-listed"
+    bad = checked(lab, good_domain(lab, "expired", mode="testing").name)
+    assert bad["exit"] == 0 and lines(bad, "tls", "warning")[0]["reason"] == "tls-expired"
 
 
 def test_foreign_text_is_escaped(lab):

@@ -11,12 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cached/check.h"
 #include "cached/control.h"
 #include "common/clock.h"
 #include "tests/fake/fake_source.h"
 
 #define D "example.com"
 #define GOOD "version: STSv1\nmode: enforce\nmx: mx1.example.com\nmax_age: 604800\n"
+
+enum { BOOT_MS = 500 * 1000 * 1000, WALL_S = 1790000000 };
 
 struct desk {
     struct control control;
@@ -31,6 +34,7 @@ set_up(void **state)
 {
     struct desk *d = calloc(1, sizeof *d);
 
+    clock_fake(BOOT_MS, WALL_S);
     d->source.side_by_side = true;
     d->control.base = event_base_new();
     d->control.source = &d->source;
@@ -112,6 +116,15 @@ end_fetch_badly(struct desk *d, enum sts_error error, const char *detail, int st
 }
 
 static void
+end_probe(struct desk *d, const char *host, enum sts_error error, const char *detail, int64_t days)
+{
+    struct probe_result result = {.error = error, .expires_s = days ? WALL_S + days * 86400 : 0};
+
+    snprintf(result.detail, sizeof result.detail, "%s", detail);
+    fake_source_end_probe(&d->source, host, &result);
+}
+
+static void
 end_mx(struct desk *d, enum sts_error error, const char *a, const char *b)
 {
     const char *hosts[] = {a, b};
@@ -174,6 +187,8 @@ test_good(void **state)
     end_tlsrpt(d, "v=TLSRPTv1; rua=mailto:r@example.com");
     assert_int_equal(d->replies, 0);
     end_mx(d, STS_OK, "mx1.example.com", NULL);
+    assert_int_equal(d->replies, 0);
+    end_probe(d, "mx1.example.com", STS_OK, "", 30);
     assert_exit(d, "ok", 0);
     assert_string_equal(text_of(d->reply, "domain"), D);
     assert_string_equal(text_of(d->reply, "id"), "7");
@@ -183,7 +198,7 @@ test_good(void **state)
     assert_says(d, "fetch", "ok", "https://mta-sts.example.com/.well-known/mta-sts.txt");
     assert_says(d, "policy", "ok", "mode enforce");
     assert_says(d, "mx", "ok", "listed in the policy by mx1.example.com");
-    assert_says(d, "tls", "ok", "not looked at");
+    assert_says(d, "tls", "ok", "ends on 2026-10-21, in 30 days");
     assert_says(d, "dane", "ok", "not looked at");
     assert_says(d, "tlsrpt", "ok", "mailto:r@example.com");
 }
@@ -237,6 +252,8 @@ test_worlds(void **state)
         d->replies = 0;
         start(d, "check " D);
         end_mx(d, rows[i].mx_error, rows[i].mx, NULL);
+        if (rows[i].mx != NULL)
+            end_probe(d, rows[i].mx, STS_OK, "", 30);
         if (rows[i].fetch_error != STS_OK)
             end_fetch_badly(d, rows[i].fetch_error, "", rows[i].http_status);
         else
@@ -267,12 +284,144 @@ test_foreign_text_is_harmless(void **state)
     end_fetch(d, body);
     end_tlsrpt(d, record);
     end_mx(d, STS_OK, "mx1.example.com", NULL);
+    end_probe(d, "mx1.example.com", STS_OK, "", 30);
     assert_exit(d, "error", 3);
     assert_says(d, "txt", "error", "\\x1B[2J\\xFF\\x0A");
     assert_says(d, "txt", "error", "...");
     assert_says(d, "policy", "warning", "more lines are not shown");
     assert_null(strchr(d->error, '\x1b'));
     assert_true(json_array_size(json_object_get(d->reply, "checks")) < 200);
+}
+
+/* How the hosts' TLS is judged, and what it does to the exit status. */
+static void
+test_tls(void **state)
+{
+    static const struct {
+        const char *mode;
+        enum sts_error error;
+        const char *detail;
+        int days;
+        const char *status, *part;
+        int exit_code;
+    } hosts[] = {
+        {"enforce", STS_OK, "", 15, "ok", "in 15 days", 0},
+        {"enforce", STS_OK, "", 13, "warning", "renew", 0},
+        {"enforce", STS_TLS_EXPIRED, "2026-01-01", -3, "error", "has expired: 2026-01-01", 3},
+        {"enforce", STS_TLS_NAME, "", 9, "error", "this host's name", 3},
+        {"enforce", STS_TLS_UNTRUSTED, "", 9, "error", "public CA", 3},
+        {"enforce", STS_TLS_HANDSHAKE, "STARTTLS is not offered", 0, "error", "not offered", 3},
+        {"enforce", STS_CONNECT_REFUSED, "", 0, "error", "port 25", 2},
+        {"enforce", STS_TIMEOUT, "", 0, "error", "in time", 2},
+        {"enforce", STS_NO_HOST, "it has no address", 0, "error", "no address", 3},
+        {"testing", STS_TLS_EXPIRED, "", -3, "warning", "has expired", 0},
+    };
+    struct desk *d = *state;
+    char body[200];
+
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        snprintf(body, sizeof body,
+                 "version: STSv1\nmode: %s\nmx: *.example.com\nmax_age: 604800\n", hosts[i].mode);
+        d->replies = 0;
+        start(d, "check " D);
+        end_txt(d, "v=STSv1; id=1");
+        end_tlsrpt(d, "v=TLSRPTv1; rua=mailto:r@example.com");
+        end_mx(d, STS_OK, "mx1.example.com", "mx2.example.com");
+        end_probe(d, "mx2.example.com", hosts[i].error, hosts[i].detail, hosts[i].days);
+        end_probe(d, "mx1.example.com", STS_OK, "", 30);
+        assert_int_equal(d->replies, 0);
+        end_fetch(d, body);
+        assert_int_equal(d->replies, 1);
+        assert_says(d, "tls", "ok", "mx1.example.com");
+        assert_says(d, "tls", hosts[i].status, hosts[i].part);
+        assert_says(d, "tls", hosts[i].status, "mx2.example.com");
+        assert_int_equal(json_integer_value(json_object_get(d->reply, "exit")), hosts[i].exit_code);
+    }
+}
+
+/* A host that no sender uses may have any certificate. */
+static void
+test_tls_of_unlisted_host(void **state)
+{
+    struct desk *d = *state;
+
+    start(d, "check " D);
+    end_mx(d, STS_OK, "mx2.example.com", NULL);
+    end_probe(d, "mx2.example.com", STS_CONNECT_REFUSED, "", 0);
+    end_txt(d, "v=STSv1; id=1");
+    end_tlsrpt(d, "v=TLSRPTv1; rua=mailto:r@example.com");
+    end_fetch(d, GOOD);
+    assert_exit(d, "error", 3);
+    assert_says(d, "tls", "warning", "connect-refused");
+}
+
+static void
+test_many_hosts(void **state)
+{
+    struct desk *d = *state;
+    char names[SOURCE_MX_MAX][40];
+    const char *hosts[SOURCE_MX_MAX];
+    struct mx_result result = {.hosts = hosts, .count = SOURCE_MX_MAX};
+
+    for (int i = 0; i < SOURCE_MX_MAX; i++) {
+        snprintf(names[i], sizeof names[i], "mx%d.example.com", i);
+        hosts[i] = names[i];
+    }
+    start(d, "check " D);
+    end_txt(d, "v=STSv1; id=1");
+    end_tlsrpt(d, "v=TLSRPTv1; rua=mailto:r@example.com");
+    end_fetch(d, "version: STSv1\nmode: enforce\nmx: *.example.com\nmax_age: 604800\n");
+    fake_source_end_mx(&d->source, D, &result);
+    assert_int_equal(d->source.running, CHECK_PROBES_MAX);
+    while (fake_source_fail_one(&d->source, STS_TIMEOUT))
+        continue;
+    assert_exit(d, "error", 2);
+    assert_says(d, "mx", "ok", "mx63.example.com");
+    assert_says(d, "tls", "ok", "48 more MX hosts were not connected to");
+}
+
+static void
+on_report(const struct check_report *report, void *arg)
+{
+    struct desk *d = arg;
+    struct buf out;
+
+    buf_init(&out, 1 << 20);
+    buf_add_string(&out, "OK ");
+    check_report_json(report, &out);
+    on_reply(out.data, out.len, d);
+    buf_done(&out);
+}
+
+/* What hangs is dropped when time is up, and said to be missing; the rest is told. */
+static void
+test_deadline(void **state)
+{
+    struct desk *d = *state;
+    struct check_order order = {
+        .base = d->control.base, .source = &d->source, .domain = D, .time_ms = 20};
+
+    assert_non_null(check_start(&order, on_report, d));
+    end_txt(d, "v=STSv1; id=1");
+    end_fetch(d, GOOD);
+    end_mx(d, STS_OK, "mx1.example.com", NULL);
+    event_base_dispatch(d->control.base);
+    assert_exit(d, "error", 2);
+    assert_int_equal(d->source.running, 0);
+    assert_says(d, "mx", "ok", "listed");
+    assert_says(d, "tls", "error", "deadline");
+    assert_says(d, "tls", "error", "mx1.example.com");
+    assert_says(d, "tlsrpt", "warning", "deadline");
+
+    d->replies = 0;
+    assert_non_null(check_start(&order, on_report, d));
+    event_base_dispatch(d->control.base);
+    assert_exit(d, "error", 2);
+    assert_int_equal(d->source.running, 0);
+    for (int i = 0; i < 3; i++) {
+        static const char *const layers[] = {"txt", "fetch", "mx"};
+        assert_says(d, layers[i], i == 0 ? "error" : "warning", "deadline");
+    }
 }
 
 static void
@@ -320,7 +469,7 @@ test_cancel(void **state)
     assert_int_equal(d->source.running, 0);
     assert_int_equal(d->replies, 0);
     start(d, "check " D);
-    end_mx(d, STS_OK, "mx1.example.com", NULL); /* the rest ends with the daemon */
+    end_mx(d, STS_OK, "mx1.example.com", NULL); /* the probe and the rest ends with the daemon */
 }
 
 int
@@ -330,6 +479,10 @@ main(void)
         cmocka_unit_test_setup_teardown(test_good, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_worlds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_foreign_text_is_harmless, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tls, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tls_of_unlisted_host, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_hosts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_domain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
