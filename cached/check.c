@@ -92,7 +92,7 @@ finish(struct check *c)
         judge_tls(c);
     }
     check_add(&c->report, &(struct check_note){.layer = CHECK_DANE, .subject = c->report.domain},
-              "not looked at: DANE is off here");
+              "not looked at: DANE is not part of this version");
     check_report_settle(&c->report);
     c->done(&c->report, c->arg);
     check_free(c);

@@ -315,7 +315,7 @@ describe_settings(const struct settings *s, struct buf *out)
     set_integer(object, "socket_mode", s->socket_mode);
     set_string(object, "mode", modes[s->mode]);
     json_object_set_new(object, "dane", json_boolean(s->dane));
-    set_string(object, "dane_on_failure", s->dane_on_failure == 0 ? "sts" : "defer");
+    set_string(object, "dane_on_failure", s->dane_on_failure == DANE_FAILURE_STS ? "sts" : "defer");
     json_object_set_new(object, "probe", json_boolean(s->probe));
     set_integer(object, "probe_port", s->probe_port);
     set_string(object, "ca_file", s->fetch.ca_file);

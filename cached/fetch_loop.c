@@ -1,8 +1,12 @@
 #include "cached/fetch_loop.h"
-#include "common/clock.h"
 
+#include <arpa/inet.h>
 #include <event2/event.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "common/clock.h"
 
 struct fetch_loop {
     struct event_base *base;
@@ -127,4 +131,35 @@ void
 fetch_loop_remove(struct fetch_loop *loop, struct fetch_loop_item *item)
 {
     curl_multi_remove_handle(loop->multi, item->easy);
+}
+
+/* --- targets ---------------------------------------------------------------------------------- */
+
+void
+fetch_loop_address(const struct sockaddr_storage *address, char out[INET6_ADDRSTRLEN])
+{
+    bool is_v6 = address->ss_family == AF_INET6;
+
+    inet_ntop(address->ss_family,
+              is_v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+                    : (const void *)&((const struct sockaddr_in *)address)->sin_addr,
+              out, INET6_ADDRSTRLEN);
+}
+
+/* Empty host and port stand for whatever the URL says. */
+struct curl_slist *
+fetch_loop_target(const struct sockaddr_storage *address, uint16_t port)
+{
+    char host[INET6_ADDRSTRLEN] = "", target[INET6_ADDRSTRLEN + 16];
+    struct curl_slist *list;
+
+    if (address != NULL)
+        fetch_loop_address(address, host);
+    snprintf(target, sizeof(target),
+             address != NULL && address->ss_family == AF_INET6 ? "::[%s]:%u" : "::%s:%u", host,
+             port);
+    list = curl_slist_append(NULL, target);
+    if (list == NULL)
+        abort();
+    return list;
 }

@@ -5,6 +5,9 @@
 #define STS_CACHED_FETCH_LOOP_H
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <sys/socket.h>
 
 #include "common/alloc.h"
 
@@ -24,5 +27,12 @@ void fetch_loop_free(struct fetch_loop *);
 /* Starts `item`; `done` comes once, later, unless fetch_loop_remove came first. */
 void fetch_loop_add(struct fetch_loop *, struct fetch_loop_item *);
 void fetch_loop_remove(struct fetch_loop *, struct fetch_loop_item *);
+
+/* What CURLOPT_CONNECT_TO is given so that curl goes to `address` (NULL: wherever its proxy finds
+ * the name) and `port`: the URL, SNI and the certificate check keep the name, and curl never asks a
+ * resolver. The owner frees it. */
+struct curl_slist *fetch_loop_target(const struct sockaddr_storage *, uint16_t port);
+/* The address alone, for people. */
+void fetch_loop_address(const struct sockaddr_storage *, char out[INET6_ADDRSTRLEN]);
 
 #endif

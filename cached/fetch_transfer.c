@@ -1,7 +1,6 @@
 #include "cached/fetch_transfer.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,27 +198,13 @@ on_done(struct fetch_loop_item *item, CURLcode code)
 
 /* --- the start --------------------------------------------------------------- */
 
-/* CONNECT_TO with empty host and port stands for whatever the URL says: the URL, Host, SNI and the
- * certificate check keep the name, and curl never asks a resolver. */
 static void
 set_target(struct fetch_transfer *t, const struct sockaddr_storage *address)
 {
-    char target[INET6_ADDRSTRLEN + 16];
+    const struct fetch_transfer_rules *rules = t->rules;
 
-    if (address->ss_family == AF_INET6)
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, t->address,
-                  sizeof(t->address));
-    else
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, t->address,
-                  sizeof(t->address));
-    if (t->rules->proxy != NULL)
-        snprintf(target, sizeof(target), ":::%u", t->rules->port);
-    else
-        snprintf(target, sizeof(target), address->ss_family == AF_INET6 ? "::[%s]:%u" : "::%s:%u",
-                 t->address, t->rules->port);
-    t->connect_to = curl_slist_append(NULL, target);
-    if (t->connect_to == NULL)
-        abort();
+    t->connect_to = fetch_loop_target(rules->proxy == NULL ? address : NULL, rules->port);
+    fetch_loop_address(address, t->address);
 }
 
 /* The rules of DESIGN 6. Returns whether curl took them all. */

@@ -145,7 +145,7 @@ warn_of_missing_parts(const struct settings *s)
     if (s->dane)
         log_warning("dane: not part of this version, MTA-STS alone is judged");
     if (s->probe)
-        log_warning("probe: not part of this version, MX hosts are not probed");
+        log_warning("probe: not part of this version, no verdict waits for an MX host");
 }
 
 /* The state directory is private to the daemon's user. */

@@ -1,7 +1,5 @@
 #include "cached/probe_smtp.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,23 +203,6 @@ on_done(struct fetch_loop_item *item, CURLcode code)
 
 /* --- the start --------------------------------------------------------------- */
 
-/* As in fetch_transfer: curl never asks a resolver. */
-static void
-set_target(struct probe_smtp *s, const struct sockaddr_storage *address, uint16_t port)
-{
-    char target[INET6_ADDRSTRLEN + 16];
-    bool is_v6 = address->ss_family == AF_INET6;
-
-    inet_ntop(address->ss_family,
-              is_v6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
-                    : (const void *)&((const struct sockaddr_in *)address)->sin_addr,
-              s->address, sizeof(s->address));
-    snprintf(target, sizeof(target), is_v6 ? "::[%s]:%u" : "::%s:%u", s->address, port);
-    s->connect_to = curl_slist_append(NULL, target);
-    if (s->connect_to == NULL)
-        abort();
-}
-
 /* Returns whether curl took every rule. */
 static bool
 set_rules(struct probe_smtp *s, const struct probe_order *order)
@@ -273,7 +254,8 @@ probe_smtp_start(const struct probe_order *order, probe_smtp_done_fn *done, void
     s->item.done = on_done;
     s->item.easy = curl_easy_init();
     snprintf(s->host, sizeof(s->host), "%s", order->host);
-    set_target(s, order->address, order->port);
+    s->connect_to = fetch_loop_target(order->address, order->port);
+    fetch_loop_address(order->address, s->address);
     /* A rule that does not hold must not be forgotten: only a curl without OpenSSL or SMTP, or no
      * memory, brings us here. */
     if (s->item.easy == NULL || !set_rules(s, order))

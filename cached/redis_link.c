@@ -2,7 +2,6 @@
  * tries it waits (WAITING). */
 #include "cached/redis_link.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
@@ -22,7 +21,6 @@ enum {
     RETRY_MAX_MS = 2000,
     STEADY_MS = 5000, /* up for so long, the next loss is a new story */
     WHY_SIZE = 256,
-    ADDRESS_SIZE = 128,
     PASSWORD_MAX = 512
 };
 
@@ -120,33 +118,15 @@ fail(struct redis_link *link, const char *why)
 
 /* --- finding ---------------------------------------------------------------------------------- */
 
-/* As in the settings. */
-static void
-write_address(const struct sockspec *address, char *text, size_t size)
-{
-    const struct sockaddr_in *four = (const void *)&address->addr;
-    const struct sockaddr_in6 *six = (const void *)&address->addr;
-    bool is_six = address->addr.ss_family == AF_INET6;
-    char host[INET6_ADDRSTRLEN] = "";
-
-    if (sockspec_is_unix(address)) {
-        snprintf(text, size, "unix:%s", sockspec_path(address));
-        return;
-    }
-    inet_ntop(address->addr.ss_family, is_six ? (const void *)&six->sin6_addr : &four->sin_addr,
-              host, sizeof host);
-    snprintf(text, size, "%s:%d@%s", is_six ? "inet6" : "inet", ntohs(four->sin_port), host);
-}
-
 static void
 be_up(struct redis_link *link)
 {
-    char address[ADDRESS_SIZE];
+    char address[SOCKSPEC_SIZE];
 
     link->state = UP;
     link->up_ms = clock_boot_ms();
     link->complained = false;
-    write_address(&link->address, address, sizeof address);
+    sockspec_format(&link->address, address);
     log_info("redis is there: %s", address);
     link->events->up(link->arg);
 }

@@ -7,6 +7,7 @@
 
 #include "common/conffile.h"
 
+enum dane_failure { DANE_FAILURE_STS, DANE_FAILURE_DEFER };
 enum tristate_answer { ANSWER_ACCEPT, ANSWER_TEMPFAIL };
 enum work_mode { WORK_ENFORCE, WORK_OBSERVE, WORK_OFF };
 
@@ -23,7 +24,7 @@ struct settings {
     int on_unknown, on_pending; /* enum tristate_answer */
     int mode;                   /* enum work_mode */
     bool dane, probe;
-    int dane_on_failure;
+    int dane_on_failure; /* enum dane_failure */
     int64_t probe_port;
     struct {
         char *listen;

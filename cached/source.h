@@ -1,9 +1,9 @@
-/* source - the thread that talks to the world: DNS and HTTPS, behind four questions.
+/* source - the thread that talks to the world: DNS and HTTPS, behind its questions.
  * It runs its own event loop; questions go in and plain results come out through two queues, so
  * that the answer thread never waits and shares no memory with it. All functions below are called
  * from the answer thread.
  *
- * Contract of the four start functions: they always mean "later". The callback comes exactly once,
+ * Contract of the functions that ask: they always mean "later". The callback comes exactly once,
  * from the answer thread's loop, never before start has returned, never after source_cancel. The
  * result is borrowed for the length of the callback. */
 #ifndef STS_CACHED_SOURCE_H

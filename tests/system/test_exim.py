@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from lab.standin import Way
 
 GOOD = ["good", "wildcard", "sni-only"]
 BAD = ["wrong-name", "expired", "self-signed", "cn-only", "no-starttls", "starttls-454"]
@@ -154,8 +155,8 @@ def test_killed_daemon(lab, exim):
 ])
 def test_strange_answers_defer(lab, delay_s, reply):
     exim, cache = lab.strange_exim()
-    cache.behave(delay_s, reply)
     domain = lab.domain("self-signed", mode="enforce")
+    cache.ways[domain.name] = (Way(delay_s, reply), [lab.mx["self-signed"].host])
     outcome = lab.send(domain.address(), mta=exim)
     assert outcome.deferred and outcome.delivery.dsn == "4.7.5" and nothing_leaked(lab, domain)
 
@@ -164,8 +165,7 @@ def test_slow_answers_do(lab):
     """Three seconds late is early enough."""
     exim, cache = lab.strange_exim()
     domain = lab.domain("good", mode="enforce")
-    lab.daemons.verdict(domain.name)
-    cache.behave(delay_s=3)
+    cache.ways[domain.name] = (Way(delay_s=3), [lab.mx["good"].host])
     outcome = lab.send(domain.address(), mta=exim)
     assert (outcome.sent, outcome.verify) == (True, "OK")
 

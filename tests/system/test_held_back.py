@@ -5,7 +5,7 @@ import pytest
 from lab import sendmail
 from lab.world import CONTRIB
 
-CONTROLS = {"SMTP_MAILER_MAXRCPTS": "127.0.5.36", "confTO_HOSTSTATUS": "127.0.5.37"}
+CONTROLS = {"SMTP_MAILER_MAXRCPTS": "127.0.5.38", "confTO_HOSTSTATUS": "127.0.5.39"}
 
 
 def one_message(lab, mta):

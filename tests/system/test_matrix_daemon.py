@@ -19,7 +19,7 @@ WAYS = {
 }
 DELIVERS = {("3-s-late", mta) for mta in MTAS} | {("7-s-late", "postfix")}  # Sendmail and Exim wait 5 s
 CELLS = [(way, mta) for way in WAYS for mta in MTAS]
-CAUSE = {"sendmail": r"4\.7\.0|STS", "postfix": r"dsn=4\.7\.5, .*client TLS configuration problem",
+CAUSE = {"sendmail": r"dsn=4\.7\.0, stat=Deferred: 450 4\.7\.0 .*STS lookup temp fail", "postfix": r"dsn=4\.7\.5, .*client TLS configuration problem",
          "exim": r"4\.7\.5 MTA-STS"}
 
 
@@ -60,7 +60,7 @@ def outcomes(world):
             mta, recipient, submission = found[key]
             found[key] = outcome(world, mtas[mta], recipient, submission)
     play(["down"])
-    stand_in = StandIn(ways)
+    stand_in = StandIn(ways).start()
     try:
         play([way for way in WAYS if WAYS[way]])
     finally:

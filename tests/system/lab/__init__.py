@@ -19,7 +19,8 @@ mx.py          the receiving side: an SMTP server per profile that remembers wha
 syslog.py      /dev/log: where Sendmail tells what it did
 sendmail.py    Sendmail with the contrib configuration, its queue and its deliveries
 exim.py        Exim with the contrib configuration, beside it
-strange.py     a cache daemon that answers late, wrongly, or not at all
+postfix.py     Postfix with the contrib lines, beside it
+mta.py         what the three have in common
 daemons.py     sts-cached, sts-milter and stsctl of the build under test
 client.py      the sending user: one SMTP transaction, each reply kept
 world.py       all of it together, and domains to send mail to
@@ -30,7 +31,9 @@ network.py     a second network namespace, whose packets can be dropped
 forger.py      records as an attacker writes them
 load.py        a constant stream of questions, each answer judged
 demo.py        the demonstration of contrib/quickstart
-standin.py     what sits on the query sockets instead of sts-cached: late, or talking nonsense
+demo_farm.py   that of a farm
+matrix.py      each MTA against each fault of a receiver: contrib/matrix
+standin.py     what answers an MTA instead of sts-cached: late, or with nonsense
 
 Everything runs as root and is started once a session; each test makes domains of its own.
 Logs are in $STS_LAB_LOGS (default: lab-logs below the build directory).

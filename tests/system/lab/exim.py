@@ -9,7 +9,8 @@ import re
 import shutil
 import subprocess
 
-from lab.process import Process, wait_until
+from lab.mta import Mta
+from lab.process import Process
 from lab.sendmail import greets
 
 CONFIG = pathlib.Path("/etc/exim4")
@@ -64,7 +65,7 @@ def install(files):
         shutil.copy(file, CONFIG)
 
 
-class Exim:
+class Exim(Mta):
     """One instance: its own address, queue and logs. `macros` are the sample's settings."""
 
     def __init__(self, name, lab, address=ADDRESS, macros=None, sample=CONFIG / "exim.conf"):
@@ -114,21 +115,7 @@ class Exim:
         return [Delivery(one["recipient"], one["mark"], one["stat"]) for one in LINE.finditer(self.log_text())
                 if one["id"] == queue_id]
 
-    def wait_for_delivery(self, queue_id, recipient, attempt=1, seconds=60):
-        """Waits for the attempt (1 is the first) to deliver the message to the recipient."""
-        def found():
-            mine = [one for one in self.deliveries(queue_id) if one.recipient.lower() == recipient.lower()]
-            return mine[attempt - 1] if len(mine) >= attempt else None
-        return wait_until(found, lambda: f"no attempt {attempt} for {recipient}:\n" + self.log_of(queue_id), seconds)
-
     def verify(self, delivery):
         """What Exim logged of the MX's certificate in that attempt: OK or FAIL; empty without TLS."""
         found = re.search(r" CV=(\w+)", delivery.stat)
         return {"yes": "OK", "dane": "OK"}.get(found.group(1), "FAIL") if found else ""
-
-    def reason(self, delivery):
-        """Why the attempt was given up."""
-        return delivery.stat
-
-    def log_of(self, queue_id):
-        return "\n".join(line for line in self.log_text().splitlines() if queue_id in line)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 
+from lab.mta import Mta
 from lab.process import Process, wait_until
 from lab.sendmail import greets
 
@@ -97,7 +98,7 @@ class Delivery:
         return self.status == "bounced"
 
 
-class Postfix:
+class Postfix(Mta):
     """One instance: its own address, queue and log. `files` are appended to main.cf, `more` after them."""
 
     def __init__(self, name, lab, files, address=ADDRESS, more=""):
@@ -161,21 +162,7 @@ class Postfix:
         return [Delivery(one["recipient"], one["dsn"], one["status"], one["stat"], one["pid"], one.start())
                 for one in LINE.finditer(self.log_text()) if one["id"] == queue_id]
 
-    def wait_for_delivery(self, queue_id, recipient, attempt=1, seconds=60):
-        """Waits for the attempt (1 is the first) to deliver the message to the recipient."""
-        def found():
-            mine = [one for one in self.deliveries(queue_id) if one.recipient.lower() == recipient.lower()]
-            return mine[attempt - 1] if len(mine) >= attempt else None
-        return wait_until(found, lambda: f"no attempt {attempt} for {recipient}:\n" + self.log_of(queue_id), seconds)
-
     def verify(self, delivery):
         """What Postfix logged of the MX's certificate last before that attempt ended: OK, FAIL; empty without TLS."""
         found = re.findall(rf"\[{delivery.pid}\]: (\w+) TLS connection established to", self.log_text()[:delivery.at])
         return {"Verified": "OK"}.get(found[-1], "FAIL") if found else ""
-
-    def reason(self, delivery):
-        """Why the attempt was given up."""
-        return delivery.stat
-
-    def log_of(self, queue_id):
-        return "\n".join(line for line in self.log_text().splitlines() if queue_id in line)

@@ -12,7 +12,8 @@ import socket
 import subprocess
 
 from lab import namespace
-from lab.process import Process, wait_until
+from lab.mta import Mta
+from lab.process import Process
 
 CF = pathlib.Path("/usr/share/sendmail/cf")
 
@@ -51,7 +52,7 @@ def greets(address):
         return False
 
 
-class Sendmail:
+class Sendmail(Mta):
     """One instance: its own address and queue. `defines` become m4's -D options."""
 
     def __init__(self, name, mc_file, lab, address=namespace.MTA_ADDRESS, defines=None):
@@ -96,13 +97,6 @@ class Sendmail:
         return [Delivery(rcpt.strip("<>"), dsn, stat, pid, relay or "")
                 for pid, rcpts, relay, dsn, stat in (found.groups() for found in self.syslog.find(pattern))
                 for rcpt in rcpts.split(",")]
-
-    def wait_for_delivery(self, queue_id, recipient, attempt=1, seconds=60):
-        """Waits for the attempt (1 is the first) to deliver the message to the recipient."""
-        def found():
-            mine = [one for one in self.deliveries(queue_id) if one.recipient.lower() == recipient.lower()]
-            return mine[attempt - 1] if len(mine) >= attempt else None
-        return wait_until(found, lambda: f"no attempt {attempt} for {recipient}:\n" + self.log_of(queue_id), seconds)
 
     def verify(self, delivery):
         """What Sendmail logged of the MX's certificate in that attempt: OK, FAIL, ...; empty without TLS."""

@@ -1,4 +1,4 @@
-"""standin - what sits on sts-cached's query sockets when it is not itself: late, or talking nonsense.
+"""standin - what answers an MTA's questions in sts-cached's place: late, or with nonsense.
 
 How it answers goes by the domain that is asked about, so that all ways are tried at the same time.
 """
@@ -68,19 +68,25 @@ class Unix(Inet):
 
 
 class StandIn:
-    """Serves at once. `ways`: domain -> (Way, MX patterns or None)."""
+    """`ways`: domain -> (Way, MX patterns or None). It serves on sts-cached's own query sockets, or on the
+    unix socket `path` alone."""
 
-    def __init__(self, ways):
-        if os.path.lexists(QUERY_SOCKET):
-            os.unlink(QUERY_SOCKET)
-        self.servers = [Unix(QUERY_SOCKET, Handler), Inet(INET, Handler)]
-        os.chmod(QUERY_SOCKET, 0o666)
+    def __init__(self, ways, path=None):
+        self.ways, self.path = ways, path or QUERY_SOCKET
+        if os.path.lexists(self.path):
+            os.unlink(self.path)
+        self.servers = [Unix(self.path, Handler)] + ([] if path else [Inet(INET, Handler)])
+        os.chmod(self.path, 0o666)
         for server in self.servers:
             server.ways = ways
+
+    def start(self):
+        for server in self.servers:
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
 
     def stop(self):
         for server in self.servers:
             server.shutdown()
             server.server_close()
-        os.unlink(QUERY_SOCKET)
+        os.unlink(self.path)

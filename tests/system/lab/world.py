@@ -6,10 +6,11 @@ import itertools
 import os
 import pathlib
 
-from lab import certs, client, daemons, exim, mx, namespace, packages, postfix, sendmail, strange
+from lab import certs, client, daemons, exim, mx, namespace, packages, postfix, sendmail
 from lab.dns import Dns
 from lab.policyhost import ADDRESS as POLICY_ADDRESS
 from lab.policyhost import PolicyHost
+from lab.standin import StandIn
 from lab.syslog import Syslog
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
@@ -104,21 +105,22 @@ class Lab:
     @functools.cache
     def exim(self):
         """Exim with the contrib configuration."""
+        return self._new_exim("exim", exim.ADDRESS)
+
+    def _new_exim(self, name, address, macros=None):
         exim.install(EXIM.iterdir())
-        return self._start(exim.Exim("exim", self))
+        return self._start(exim.Exim(name, self, address, macros))
 
     @functools.cache
     def strange_exim(self):
-        """An Exim whose cache daemon can be made to misbehave, and that stand-in."""
-        exim.install(EXIM.iterdir())
-        cache = self._start(strange.StrangeCache())
-        return self._start(exim.Exim("exim-strange", self, "127.0.5.36", {"STS_SOCKET": strange.SOCKET})), cache
+        """An Exim that asks a stand-in for the cache daemon, and that stand-in."""
+        cache = self._start(StandIn({}, "/run/lab/strange.sock"))
+        return self._new_exim("exim-strange", "127.0.5.36", {"STS_SOCKET": cache.path}), cache
 
     @functools.cache
     def smart_host_exim(self, label):
         """An Exim that hands all mail to one of the MXs."""
-        exim.install(EXIM.iterdir())
-        return self._start(exim.Exim("exim-smart", self, "127.0.5.37", {"SMART_HOST": self.mx[label].host}))
+        return self._new_exim("exim-smart", "127.0.5.37", {"SMART_HOST": self.mx[label].host})
 
     @functools.cache
     def postfix(self, name="postfix", address=postfix.ADDRESS, files=("sts.cf", "milter.cf"), more=""):
