@@ -51,6 +51,7 @@ PROFILES = {
     "cn-only": Profile(f"cn-only.{SUFFIX}", (), common_name=f"cn-only.{SUFFIX}"),
     "no-starttls": profile("no-starttls", starttls=0),
     "starttls-454": profile("starttls-454", starttls=454),
+    "bystander": profile("bystander", self_signed=True),
     "unknown-ca": profile("unknown-ca", stranger=True),
     "tls-1.0": profile("tls-one-zero", tls_1_0=True),
     "reset": profile("reset", reset=True),
