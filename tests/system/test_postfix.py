@@ -1,6 +1,8 @@
 """Real Postfix with contrib/postfix as it stands: what is delivered, what waits, what the sender hears at RCPT."""
 
 import pytest
+from lab import client
+from lab.process import wait_until
 
 BAD = {"wrong-name": "4.7.5", "expired": "4.7.5", "self-signed": "4.7.5", "no-starttls": "4.7.4", "starttls-454": "4.7"}
 ELSEWHERE = ["mail.elsewhere.example"]
@@ -95,7 +97,7 @@ def both(lab, mta, recipient, wire=None):
 
 
 def test_same_verdicts(lab, mta):
-    """Remote, local and literal recipients, and an internationalised domain, fare alike with both MTAs."""
+    """Remote and literal recipients, and an internationalised domain, fare alike with both MTAs."""
     refused = lab.domain("good", mode="enforce", listed=ELSEWHERE)
     good = lab.domain("good", mode="enforce")
     literal = f"bob@[{lab.mx['good'].address}]"
@@ -104,6 +106,52 @@ def test_same_verdicts(lab, mta):
     assert both(lab, mta, good.address()) == [250, 250]
     assert both(lab, mta, literal) == [250, 250]
     assert both(lab, mta, idn.address()) == [451, 451]
+
+
+def test_local_recipient_is_not_asked_about(lab, mta):
+    """The milter leaves mail for this host alone, with both MTAs."""
+    asked = lab.daemons.cached.log_text().count("domain=mta.lab.test")
+    replies = [client.submit("root@mta.lab.test", address=one.address).code("root@mta.lab.test") for one in (lab.mta, mta)]
+    assert replies == [250, 250]
+    assert lab.daemons.cached.log_text().count("domain=mta.lab.test") == asked
+
+
+def test_utf8_recipient(lab, mta):
+    """With SMTPUTF8 Postfix tells the domain as it was typed; the policy is that of its A-label."""
+    lab.domain("good", mode="enforce", listed=ELSEWHERE, name="xn--bcher-postfix-wob.test")
+    code, text = client.submit("bob@b\u00fccher-postfix.test", address=mta.address, utf8=True).replies["bob@b\u00fccher-postfix.test"]
+    assert code == 451 and "xn--bcher-postfix-wob.test" in text
+
+
+@pytest.fixture
+def milter(lab):
+    """sts-milter with further lines in its configuration, for one test."""
+    def configure(more):
+        lab.daemons.milter.stop()
+        lab.daemons.configure_milter(more)
+        lab.daemons.milter.start()
+    yield configure
+    configure("")
+
+
+def test_quarantine(lab, mta, milter):
+    """The whole message is held, and nothing of it leaves."""
+    milter('on-refuse = "quarantine"\n')
+    domain = lab.domain("good", mode="enforce", listed=ELSEWHERE)
+    submission = client.submit(domain.address(), address=mta.address)
+    assert submission.code(domain.address()) == 250
+    wait_until(lambda: mta.is_held(submission.queue_id), "it is not held")
+    assert not lab.sessions()
+
+
+def test_observing_milter_refuses_nothing(lab, mta, milter):
+    """What it would have refused is in its log; the policy map keeps the message all the same."""
+    milter('mode = "observe"\n')
+    domain = lab.domain("good", mode="enforce", listed=ELSEWHERE)
+    outcome = lab.send(domain.address(), mta=mta)
+    assert outcome.code == 250 and outcome.deferred
+    assert f"{domain.name}" in lab.daemons.milter.log_text()
+    assert not lab.mx["good"].sessions_with(domain.address())
 
 
 def test_routed_recipient(lab):

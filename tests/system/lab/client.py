@@ -26,13 +26,15 @@ def queue_id_in(text):
     return re.search(r"(?:queued as |\bid=|^2\.0\.0 (?!Ok))([\w-]+)", text).group(1)
 
 
-def submit(*recipients, sender="alice@sender.test", address=namespace.MTA_ADDRESS, wire=None):
+def submit(*recipients, sender="alice@sender.test", address=namespace.MTA_ADDRESS, wire=None, utf8=False):
     """Sends one message to `recipients`; a refused recipient does not stop the others.
 
-    `wire` maps a recipient to what is typed at RCPT where that differs."""
+    `wire` maps a recipient to what is typed at RCPT where that differs; `utf8`: with SMTPUTF8."""
     with smtplib.SMTP(address, 25, timeout=60) as smtp:
         smtp.ehlo("client.sender.test")
-        code, text = smtp.mail(sender)
+        if utf8:
+            smtp.command_encoding = "utf-8"
+        code, text = smtp.mail(sender, ["SMTPUTF8"] if utf8 else [])
         assert code == 250, f"MAIL FROM: {code} {text}"
         replies = {}
         for recipient in recipients:

@@ -57,19 +57,23 @@ class Daemons:
         build, directory = pathlib.Path(build), pathlib.Path(directory)
         directory.mkdir(parents=True)
         prepare_directories()
-        self.cached_conf, milter_conf = directory / "sts-cached.conf", directory / "sts-milter.conf"
+        self.cached_conf, self.milter_conf = directory / "sts-cached.conf", directory / "sts-milter.conf"
         self.configure_cached("")
-        milter_conf.write_text(MILTER_CONFIG)
+        self.configure_milter("")
         self.stsctl_program = program(build, "stsctl")
         env = sanitizer_environment()
         self.cached = Process("sts-cached", [program(build, "sts-cached"), "-f", "-c", self.cached_conf], logs,
                               lambda: accepts(QUERY_SOCKET) and accepts(CONTROL_SOCKET), env)
-        self.milter = Process("sts-milter", [program(build, "sts-milter"), "-f", "-c", milter_conf], logs,
+        self.milter = Process("sts-milter", [program(build, "sts-milter"), "-f", "-c", self.milter_conf], logs,
                               lambda: accepts(MILTER_SOCKET), env)
 
     def configure_cached(self, more):
         """What sts-cached reads at its next start: the lab's settings and these lines."""
         self.cached_conf.write_text(CACHED_CONFIG + more)
+
+    def configure_milter(self, more):
+        """The same for sts-milter."""
+        self.milter_conf.write_text(MILTER_CONFIG + more)
 
     def start(self):
         self.cached.start()
