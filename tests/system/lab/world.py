@@ -103,9 +103,9 @@ class Lab:
                                              "127.0.5.28" if exempt else "127.0.5.29", defines))
 
     @functools.cache
-    def exim(self):
-        """Exim with the contrib configuration."""
-        return self._new_exim("exim", exim.ADDRESS)
+    def exim(self, name="exim", address=exim.ADDRESS):
+        """Exim with the contrib configuration. It remembers for hours which hosts have failed."""
+        return self._new_exim(name, address)
 
     def _new_exim(self, name, address, macros=None):
         exim.install(EXIM.iterdir())
