@@ -524,15 +524,25 @@ ThreadSanitizer: reported 1 warnings
 """
 
 
+LSAN_SAW_NOTHING = """\
+==1902==Can't read directory entries from /proc/1893/task.
+==1893==LeakSanitizer has encountered a fatal error.
+==1893==HINT: For debugging, try setting environment variable LSAN_OPTIONS=verbosity=1:log_threads=1
+"""
+
+
 @pytest.mark.parametrize("text, found", [
     (ACCESS.format("mi_closener", "libmilter.so.1.0.1"), []),
     (ACCESS.format("on_rcpt", "sts-milter"), ["ThreadSanitizer"]),
     (2 * ACCESS.format("mi_closener", "libmilter.so.1.0.1") + ACCESS.format("close_it", "sts-milter"), ["ThreadSanitizer"]),
     ("ERROR: AddressSanitizer: heap-use-after-free", ["AddressSanitizer"]),
     ("WARNING: ThreadSanitizer: data race", ["ThreadSanitizer"]),
+    (LSAN_SAW_NOTHING, []),
+    (LSAN_SAW_NOTHING + "==1==ERROR: LeakSanitizer: detected memory leaks\n", ["LeakSanitizer"]),
+    ("==1893==LeakSanitizer has encountered a fatal error.\n", ["LeakSanitizer"]),
 ])
-def test_only_libmilters_own_races_are_passed_over(text, found):
-    """What tells a report about libmilter from one about us."""
+def test_what_is_not_ours_to_mend_is_passed_over(text, found):
+    """What tells a report about libmilter, or about no look at all, from one about us."""
     assert sanitizer.reports(text) == found
 
 
