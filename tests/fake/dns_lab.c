@@ -20,6 +20,7 @@ dns_lab_on_done(const struct dns_answer *answer, void *arg)
     result->error = answer->error;
     result->nxdomain = answer->nxdomain;
     result->authentic = answer->authentic;
+    result->secure = answer->secure;
     result->ttl_s = answer->ttl_s;
     result->count = answer->count;
     snprintf(result->why, sizeof(result->why), "%s", answer->why);
@@ -52,6 +53,18 @@ dns_lab_open(struct dns_lab *lab, dns_step *const *first, dns_step *const *secon
     }
     lab->settings.dns.servers.items = lab->specs;
     lab->settings.dns.timeout_ms = timeout_for(first);
+    lab->dns = dns_new(lab->base, &lab->settings, why, sizeof(why));
+    if (lab->dns == NULL)
+        fail_msg("%s", why);
+}
+
+void
+dns_lab_trust_ad(struct dns_lab *lab)
+{
+    char why[256] = "";
+
+    dns_free(lab->dns);
+    lab->settings.dns.trust_ad = true;
     lab->dns = dns_new(lab->base, &lab->settings, why, sizeof(why));
     if (lab->dns == NULL)
         fail_msg("%s", why);

@@ -13,7 +13,7 @@ enum { DNS_LAB_SERVERS = 2, DNS_LAB_TIMEOUT_MS = 400, DNS_LAB_PATIENCE_MS = 5000
 struct dns_lab_result {
     int calls;
     enum sts_error error;
-    bool nxdomain, authentic;
+    bool nxdomain, authentic, secure;
     uint32_t ttl_s;
     size_t count, text_len;
     char text[64];
@@ -34,6 +34,8 @@ struct dns_lab {
  * DNS_LAB_TIMEOUT_MS when the first has a silent step, else DNS_LAB_PATIENCE_MS: a busy machine
  * must change no outcome. */
 void dns_lab_open(struct dns_lab *, dns_step *const *first, dns_step *const *second);
+/* Opens the resolver anew, with `trust-ad`. */
+void dns_lab_trust_ad(struct dns_lab *);
 void dns_lab_close(struct dns_lab *);
 
 /* A dns_done_fn; `arg` is a struct dns_lab_result. */
