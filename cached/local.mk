@@ -18,6 +18,7 @@ libcached_a_SOURCES = \
 	cached/command.c cached/command.h \
 	cached/conn.c cached/conn.h \
 	cached/control.c cached/control.h cached/control_check.c cached/control_orders.c cached/control_parts.h \
+	cached/dane.c cached/dane.h \
 	cached/describe.c cached/describe.h \
 	cached/dns.c cached/dns.h \
 	cached/dns_exchange.c cached/dns_exchange.h \

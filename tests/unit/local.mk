@@ -52,6 +52,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_address \
 	tests/unit/cached/test_dns \
 	tests/unit/cached/test_dns_limits \
+	tests/unit/cached/test_dane \
 	tests/unit/cached/test_dns_parse \
 	tests/unit/cached/test_dns_screen \
 	tests/unit/cached/test_dns_screen_names \
@@ -129,6 +130,9 @@ tests_unit_cached_test_dns_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_dns_limits_SOURCES = tests/unit/cached/test_dns_limits.c $(DNS_LAB)
 tests_unit_cached_test_dns_limits_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_limits_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_dane_SOURCES = tests/unit/cached/test_dane.c
+tests_unit_cached_test_dane_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dane_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_dns_parse_SOURCES = tests/unit/cached/test_dns_parse.c $(DNS_PACKET)
 tests_unit_cached_test_dns_parse_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_parse_LDADD = $(UNIT_LIBS_CACHED)
