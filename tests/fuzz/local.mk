@@ -7,10 +7,12 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns_reply \
 	tests/fuzz/fuzz_domain \
+	tests/fuzz/fuzz_fetch \
 	tests/fuzz/fuzz_http \
 	tests/fuzz/fuzz_netstring \
 	tests/fuzz/fuzz_policy \
 	tests/fuzz/fuzz_record \
+	tests/fuzz/fuzz_request \
 	tests/fuzz/fuzz_resp \
 	tests/fuzz/fuzz_txt
 
@@ -61,11 +63,21 @@ tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz_http.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_http_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_http_LDADD = $(CACHED_LIBS)
 
+# Without TLS.
+tests_fuzz_fuzz_fetch_SOURCES = tests/fuzz/fuzz_fetch.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_fetch_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_fuzz_fuzz_fetch_LDFLAGS = $(FUZZ_LINK) -Wl,--wrap=curl_easy_setopt
+tests_fuzz_fuzz_fetch_LDADD = $(CACHED_LIBS)
+
 tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_record_CPPFLAGS = $(CACHED_CPPFLAGS)
 tests_fuzz_fuzz_record_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_record_LDADD = $(CACHED_LIBS)
 
+tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_request_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_fuzz_fuzz_request_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_request_LDADD = $(CACHED_LIBS)
 
 tests_fuzz_fuzz_resp_SOURCES = tests/fuzz/fuzz_resp.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_resp_CPPFLAGS = $(CACHED_CPPFLAGS)
