@@ -30,11 +30,12 @@ class CertificateAuthority:
         return CertificateAuthority(self.directory / "stranger")
 
     def issue(self, label, dns_names, common_name="lab", days=30, self_signed=False,
-              addresses=()):
-        """Returns a PEM file with certificate and key. days=-1 makes it expired; no DNS names, no SAN."""
+              addresses=(), alt_names=None):
+        """Returns a PEM file with certificate and key. days=-1 makes it expired; no DNS names, no SAN.
+        `alt_names`: the whole extension instead, as openssl's configuration has it."""
         base = self.directory / label
         request, extensions, cert, out = (base.with_name(label + end) for end in (".csr", ".ext", ".crt", ".pem"))
-        names = ",".join([*(f"DNS:{name}" for name in dns_names), *(f"IP:{one}" for one in addresses)])
+        names = alt_names or ",".join([*(f"DNS:{name}" for name in dns_names), *(f"IP:{one}" for one in addresses)])
         extensions.write_text("basicConstraints=critical,CA:FALSE\n" + (f"subjectAltName={names}\n" if names else ""))
         openssl("req", "-new", "-key", self.leaf_key, "-subj", f"/CN={common_name[:64]}", "-out", request)
         signer = ["-signkey", self.leaf_key] if self_signed else ["-CA", self.file, "-CAkey", self.key]

@@ -1,7 +1,9 @@
 """dns_cases - DNS at its worst: at _mta-sts, at the policy host, at the domain itself."""
 
+import struct
+
 from vectors.case import Case
-from vectors.dnsserver import NXDOMAIN, REFUSED, SERVFAIL, FORMERR, NOTIMP, address, mx, txt, wire_name
+from vectors.dnsserver import NXDOMAIN, REFUSED, SERVFAIL, FORMERR, NOTIMP, TYPES, address, mx, txt, wire_name
 from vectors.internet import GOOD_RECORD, policy
 
 
@@ -86,6 +88,39 @@ def moved_policy_host(internet, domain, _host):
     internet.dns.put(f"provider.{domain}", "A", address("127.0.0.1"))
 
 
+def pointers(count, forward=False):
+    """A TXT record whose owner is the question's name by way of `count` compression pointers, which lie in a
+    record of an unknown type in front of it; `forward`: behind it."""
+    def section(question_size):
+        header, good = struct.pack("!HHIH", 0xFF00, 1, 300, 2 * count), txt(GOOD_RECORD)
+        owned = struct.pack("!HHIH", TYPES["TXT"], 1, 300, len(good)) + good
+        first = 12 + question_size + (2 + len(owned) if forward else 0) + 2 + len(header)
+        chain = [0xC00C, *(0xC000 | first + 2 * n for n in range(count))]
+        hoard = b"\xc0\x0c" + header + struct.pack(f"!{count}H", *chain[:count])
+        record = struct.pack("!H", chain[count - 1] if not forward else chain[count]) + owned
+        return (record + hoard if forward else hoard + record), 2
+    return answers("_mta-sts.", "TXT", make=section)
+
+
+def policy_host_alias(kind, *where):
+    """The policy host is a CNAME to a name with these addresses."""
+    def prepare(internet, domain, _host):
+        internet.dns.remove(f"mta-sts.{domain}", "A")
+        internet.dns.put(f"mta-sts.{domain}", "CNAME", wire_name(f"inner.{domain}"))
+        internet.dns.put(f"inner.{domain}", kind, *map(address, where))
+    return prepare
+
+
+def rebound(*turns):
+    """The policy host's address changes with each look-up."""
+    return answers("mta-sts.", "A", turns=[[address(where)] for where in turns])
+
+
+def looked_up_once(internet, domain, _host):
+    count = internet.dns.count(f"mta-sts.{domain}", "A")
+    return None if count == 1 else f"{count} look-ups of its address"
+
+
 BOTH = policy(mx_hosts=("mx.DOMAIN", "*.w.DOMAIN"))
 SEVERAL = ((30, "other.test"), (20, "mx.DOMAIN"), (10, "b.w.DOMAIN"), (10, "a.b.w.DOMAIN"), (20, "w.DOMAIN"))
 TXT_FAULTS = [("silent", "dns-timeout"), ("wrong-id", "dns-timeout"), ("wrong-question", "dns-timeout"),
@@ -107,6 +142,14 @@ DNS_CASES = [
     *(case(f"TXT: {fault}", f"unknown {reason}", answers("_mta-sts.", "TXT", fault=fault))
       for fault, reason in TXT_FAULTS),
     case("TXT: forged id before the true reply", "secure ok", answers("_mta-sts.", "TXT", fault="wrong-id-first")),
+    case("TXT: another port's reply before the true one", "secure ok",
+         answers("_mta-sts.", "TXT", fault="other-source-first")),
+    case("TXT: what is in a cut reply counts for nothing", "secure ok",
+         answers("_mta-sts.", "TXT", fault="lying-cut", lie=txt("v=STSv1; id=forged;")), fields={"id": "1"}),
+    case("TXT: owner by 16 pointers", "secure ok", pointers(16)),
+    case("TXT: owner by 17 pointers", "unknown dns-bad-reply", pointers(17)),
+    case("TXT: owner by 500 pointers", "unknown dns-bad-reply", pointers(500)),
+    case("TXT: pointer forward", "unknown dns-bad-reply", pointers(1, forward=True)),
     case("TXT: records of another name count for nothing", "none no-record|unknown dns-bad-reply",
          answers("_mta-sts.", "TXT", fault="foreign")),
     case("TXT: owner in upper case", "secure ok", answers("_mta-sts.", "TXT", fault="upper-case")),
@@ -136,6 +179,14 @@ DNS_CASES = [
         internet.dns.put("_mta-sts." + domain, "CNAME", wire_name(f"gone.{domain}"))]),
     case("host: CNAME to a provider", "secure ok", moved_policy_host),
     case("host: chain of 3, link by link", "secure ok", chained("mta-sts.", "A", 3, fault="cname-only")),
+    *(case(f"host: CNAME to {where}", "none connect-blocked",
+           policy_host_alias("AAAA" if ":" in where else "A", where))
+      for where in ("10.0.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "::1", "fe80::1", "fd00::1",
+                    "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::")),
+    case("host: private at the second look-up", "secure ok", rebound("127.0.0.1", "10.0.0.1"),
+         check=looked_up_once),
+    case("host: private at the first look-up only", "none connect-blocked", rebound("10.0.0.1", "127.0.0.1"),
+         check=looked_up_once),
     case("host: NXDOMAIN", "none no-host", without("mta-sts.", "A")),
     case("host: NODATA", "none no-host", answers("mta-sts.", "A", rdata=[])),
     case("host: SERVFAIL", "none dns-servfail", answers("mta-sts.", "A", rcode=SERVFAIL, rdata=[])),

@@ -9,6 +9,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28}
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
@@ -62,13 +63,24 @@ def soa(name):
 class Answer:
     """`rdata` of one name and type. `fault`: silent, wrong-id, wrong-question, garbage, short,
     truncated-tcp (TC over TCP, too), tcp-refused, not-a-reply, count-lie, cname-only, wrong-id-first,
-    foreign (the records belong to another name), upper-case (their owner)."""
+    foreign (the records belong to another name), upper-case (their owner), other-source-first (NXDOMAIN from
+    another port before the true reply), lying-cut (the UDP reply has TC set, and `lie` for its records).
+    `turns`: the rdata of one query after the other, the last for all further ones. `make`: called with the
+    question's length, gives the bytes of the answer section and how many records it says there are."""
 
     rdata: list = dataclasses.field(default_factory=list)
     ttl: int = 300
     rcode: int = NOERROR
     fault: str = ""
     delay: float = 0
+    lie: bytes = b""
+    turns: list = dataclasses.field(default_factory=list)
+    make: object = None
+
+    def next_rdata(self):
+        if self.turns:
+            self.rdata = self.turns.pop(0)
+        return self.rdata
 
 
 class DnsServer:
@@ -139,6 +151,12 @@ class DnsServer:
         reply = self._reply(query, False)
         if reply and answer and answer.fault == "wrong-id-first":
             self.udp.sendto(bytes([reply[0] ^ 0xFF]) + reply[1:], peer)
+        if reply and answer and answer.fault == "other-source-first":
+            end = self._find(query)[3]
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                head = struct.pack("!5H", RESPONSE | RECURSION | NXDOMAIN, 1, 0, 0, 0)
+                stranger.sendto(query[:2] + head + query[12:end], peer)
+            time.sleep(0.05)  # it is there first
         if reply and answer and answer.delay:
             threading.Timer(answer.delay, self.udp.sendto, (reply, peer)).start()
         elif reply:
@@ -176,6 +194,8 @@ class DnsServer:
         size = 12 + len(question) + len(body) + len(authority)
         if (not is_tcp and (size > UDP_SIZE or fault in ("truncated", "tcp-refused"))) or fault == "truncated-tcp":
             flags, body, count, authority = flags | TRUNCATED, b"", 0, b""
+        if fault == "lying-cut" and not is_tcp:
+            flags, body, count, authority = flags | TRUNCATED, record(name, kind, 300, answer.lie), 1, b""
         reply = ident + struct.pack("!5H", flags, 1, count, 1 if authority else 0, 0) + question + body + authority
         return reply[:-7] if fault == "short" else reply
 
@@ -186,8 +206,11 @@ class DnsServer:
             answer = self.records.get((name, kind))
             if answer:
                 name = {"foreign": "other.test", "upper-case": name.upper()}.get(answer.fault, name)
-                body += b"".join(record(name, kind, answer.ttl, rdata) for rdata in answer.rdata)
-                count += len(answer.rdata)
+                if answer.make:
+                    return (answer.rcode, *answer.make(len(wire_name(name)) + 4), b"")
+                rdata = answer.next_rdata()
+                body += b"".join(record(name, kind, answer.ttl, one) for one in rdata)
+                count += len(rdata)
                 return answer.rcode, body, count, b"" if count or answer.rcode else soa("test")
             alias = self.records.get((name, "CNAME"))
             if alias is None:

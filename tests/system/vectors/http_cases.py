@@ -1,5 +1,6 @@
 """http_cases - what a policy host may do (RFC 8461 s3.3; requirements B, ambiguities 29-36)."""
 
+import gzip
 import ssl
 
 from vectors.case import Case
@@ -29,6 +30,23 @@ def certified(name, want, **options):
         more["common_name"] = more.get("common_name", "lab").replace("DOMAIN", domain)
         host.certificate = internet.certificates.issue(domain, names, **more)
     return Case(f"certificate: {name}", want, prepare=prepare)
+
+
+def named(name, want, *names, **options):
+    """The bytes of the DNS names, which may be any; DOMAIN stands for the domain."""
+    def prepare(internet, domain, host):
+        raw_names = b"".join(tagged(0x82, one.replace(b"DOMAIN", domain.encode())) for one in names)
+        extension = "DER:" + tagged(0x30, raw_names).hex(":")
+        host.certificate = internet.certificates.issue(domain, [], alt_names=extension, **options)
+    return Case(f"certificate: {name}", want, prepare=prepare)
+
+
+def tagged(tag, data):
+    """One element of DER, of up to 255 bytes."""
+    return bytes([tag]) + (bytes([len(data)]) if len(data) < 128 else bytes([0x81, len(data)])) + data
+
+
+BOMB = gzip.compress(policy().encode() + b"\n" * 50_000_000, 9)
 
 
 def not_yet_valid(internet, domain, host):
@@ -144,6 +162,15 @@ HTTP_CASES = [
     raw("endless interim replies", "none too-large", lambda body: b"HTTP/1.1 102 Go on\r\n\r\n" * 20000 + http(body)),
     raw("endless body", "none too-large", lambda body: http(body + b"\n" * 5000000, framing="none")),
     raw("endless chunks", "none too-large", lambda body: http(body + b"\n" * 300000, framing="chunked")),
+    raw("10 MB by length", "none too-large", lambda body: http(body + b"\n" * 10_000_000)),
+    raw("10 MB in large chunks", "none too-large", lambda body: with_head(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n989680\r\n")(
+            b"\n" * 10_000_000) + b"\r\n0\r\n\r\n"),
+    raw("10 MB, length left out, clean close", "none too-large", lambda body: http(body + b"\n" * 10_000_000,
+                                                                              framing="none")),
+    raw("50 MB as gzip", "none http-type", lambda _body: http(BOMB, headers=("Content-Encoding: gzip",))),
+    raw("50 MB as deflate in name", "none http-type", lambda _body: http(BOMB, headers=("Content-Encoding: deflate",))),
+    raw("50 MB as gzip, not said", "none policy-invalid", lambda _body: http(BOMB)),
     raw("in small pieces", "secure ok", http, drip=50, pause=0.02),
     raw("half a second late", "secure ok", http, before=0.5),
     case("connection refused", "none connect-refused", prepare=at("127.0.0.99")),
@@ -169,6 +196,23 @@ HTTP_CASES = [
     certified("wildcard in the middle", "none tls-name", dns_names=["mta-sts.*.vectors.test"]),
     certified("wildcard for all", "none tls-name", dns_names=["*"]),
     certified("two wildcards", "none tls-name", dns_names=["*.*.vectors.test"]),
+    named("name in bytes, as a control", "secure ok", b"mta-sts.DOMAIN"),
+    named("NUL behind the name", "none tls-name", b"mta-sts.DOMAIN\0.evil.test"),
+    named("NUL in front of the name", "none tls-name", b"evil.test\0mta-sts.DOMAIN"),
+    named("NUL at the end", "none tls-name", b"mta-sts.DOMAIN\0"),
+    named("NUL behind a wildcard", "none tls-name", b"*.DOMAIN\0.evil.test"),
+    named("empty name", "none tls-name", b""),
+    named("blank at the end", "none tls-name", b"mta-sts.DOMAIN "),
+    named("only the dot and the domain", "none tls-name", b".DOMAIN"),
+    named("wildcard behind the host's name", "none tls-name", b"mta-sts*.DOMAIN"),
+    named("wildcard in the label's middle", "none tls-name", b"mt*s.DOMAIN"),
+    named("wildcard in front of the whole name", "none tls-name", b"*mta-sts.DOMAIN"),
+    named("wildcard at the very end", "none tls-name", b"mta-sts.DOMAIN*"),
+    named("wildcard twice in a label", "none tls-name", b"**.DOMAIN"),
+    named("wildcard as an A-label", "none tls-name", b"xn--*.DOMAIN"),
+    named("wildcard under the host's name", "none tls-name", b"*.mta-sts.DOMAIN"),
+    named("right CN beside a name with NUL", "none tls-name", b"mta-sts.DOMAIN\0.evil.test",
+          common_name="mta-sts.DOMAIN"),
     certified("name as URI only", "none tls-name", dns_names=["x.DOMAIN,URI:https://mta-sts.DOMAIN"]),
     certified("name as mail address only", "none tls-name", dns_names=["x.DOMAIN,email:a@mta-sts.DOMAIN"]),
     certified("address of the host only", "none tls-name", dns_names=["x.DOMAIN,IP:127.0.0.1"]),
