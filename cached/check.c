@@ -197,7 +197,7 @@ check_start(const struct check_order *order, check_done_fn *done, void *arg)
     event_add(c->deadline, &time);
     c->txt = source_txt(c->source, order->domain, on_txt, c);
     c->fetch = source_fetch(c->source, order->domain, on_fetch, c);
-    c->mx = source_mx(c->source, order->domain, on_mx, c);
+    c->mx = source_mx(c->source, order->domain, false, on_mx, c);
     c->tlsrpt = source_tlsrpt(c->source, order->domain, on_tlsrpt, c);
     return c;
 }

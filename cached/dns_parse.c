@@ -33,6 +33,8 @@ is_name(const char *name)
 {
     size_t len = strlen(name), label = 0;
 
+    if (strcmp(name, ".") == 0)
+        return true;
     if (len == 0 || len > NAME_MAX_TEXT)
         return false;
     for (size_t i = 0; i < len; i++) {
@@ -305,10 +307,25 @@ take_records(const struct message *m, const ldns_rdf *owner, enum dns_type type,
         case DNS_TLSA:
             fits = read_tlsa(rr, &used, out->text, to);
             break;
+        case DNS_CNAME:
+        case DNS_SOA:
+            fits = true;
+            break;
         }
         out->count += fits;
     }
     return found;
+}
+
+static void
+name_the_end(const ldns_rdf *end, struct dns_answer *out)
+{
+    if (!name_to_text(end, out->end))
+        return;
+    for (char *c = out->end; *c != '\0'; c++) {
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c | 0x20);
+    }
 }
 
 /* --- the answer ----------------------------------------------------------------------- */
@@ -388,6 +405,8 @@ follow_chain(const struct message *m, const char *name, enum dns_type type, stru
         judge_absence(m, end, out);
     else if (out->nxdomain)
         set_error(out, STS_DNS_BAD_REPLY, "NXDOMAIN together with records");
+    else
+        name_the_end(end, out);
     ldns_rdf_deep_free(asked);
 }
 

@@ -15,7 +15,15 @@
 #include "common/error.h"
 #include "common/scan.h"
 
-enum dns_type { DNS_A = 1, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
+enum dns_type {
+    DNS_A = 1,
+    DNS_CNAME = 5, /* its record holds nothing: that it is there, and secure, is all */
+    DNS_SOA = 6,   /* likewise */
+    DNS_MX = 15,
+    DNS_TXT = 16,
+    DNS_AAAA = 28,
+    DNS_TLSA = 52
+};
 
 enum {
     DNS_QUERY_SIZE = 512,
@@ -50,10 +58,13 @@ struct dns_answer {
     int links;                 /* CNAMEs followed in this reply */
     char alias[DNS_HOST_SIZE]; /* not "": the chain ends here unanswered, ask for this name; error
                                   is OK and count 0 then */
+    char end[DNS_HOST_SIZE];   /* with records: the name that has them, at the chain's end, in lower
+                                  case; "" when it holds bytes that no name of ours has */
 };
 
 /* Writes a query (RD set; EDNS with 1232 bytes unless `plain`; AD set when `want_ad`) with a random
- * id. Returns its length, 0 when `name` is no domain name. `name` may hold "_" labels. */
+ * id. Returns its length, 0 when `name` is no domain name. `name` may hold "_" labels; "." is the
+ * root. */
 size_t dns_build_query(const char *name, enum dns_type type, bool plain, bool want_ad,
                        uint8_t out[DNS_QUERY_SIZE]);
 

@@ -1,6 +1,7 @@
 #include "cached/host_lookup.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cached/dns.h"
 
@@ -14,6 +15,7 @@ struct half {
     bool secure;
     const char *why;
     uint32_t ttl_s;
+    char end[DNS_HOST_SIZE];
     struct sockaddr_storage addresses[HOST_ADDRESSES_MAX];
     size_t count;
 };
@@ -47,7 +49,10 @@ static void
 finish(struct host_lookup *l)
 {
     const struct half *v6 = &l->halves[V6], *v4 = &l->halves[V4];
-    struct host_answer answer = {.why = "", .addresses = l->addresses, .count = interleave(l)};
+    struct host_answer answer = {.why = "",
+                                 .end = (v6->count ? v6 : v4)->end,
+                                 .addresses = l->addresses,
+                                 .count = interleave(l)};
 
     answer.ttl_s = v6->count == v4->count || (v6->count && v4->count)
                        ? smaller(v6->ttl_s, v4->ttl_s)
@@ -77,6 +82,7 @@ on_answer(const struct dns_answer *answer, void *arg)
     half->secure = answer->secure;
     half->why = answer->why;
     half->ttl_s = answer->ttl_s;
+    memcpy(half->end, answer->end, sizeof half->end);
     if (answer->error == STS_OK)
         for (size_t i = 0; i < answer->count && half->count < HOST_ADDRESSES_MAX; i++)
             half->addresses[half->count++] = answer->records[i].address;

@@ -23,6 +23,7 @@ struct host_answer {
     uint32_t ttl_s;
     bool
         secure; /* DNSSEC says so of every address given; with none, of the absence of both kinds */
+    const char *end; /* with addresses: the name that has them, at the end of its CNAMEs; or "" */
     const struct sockaddr_storage *addresses;
     size_t count;
 };

@@ -62,6 +62,7 @@ libcached_a_SOURCES = \
 	cached/settings.c cached/settings.h \
 	cached/settings_redis.c cached/settings_redis.h \
 	cached/source.c cached/source.h \
+	cached/source_dane.c cached/source_dane.h \
 	cached/source_job.c cached/source_job.h \
 	cached/stats.c cached/stats.h \
 	cached/store_db.c cached/store_db.h cached/store_db_lmdb.h \

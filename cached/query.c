@@ -113,7 +113,7 @@ step_mx(struct resolution *r)
                                      &q->judgement) != VERDICT_NEEDS_MX)
         return NEXT;
     q->stats->mx_lookups++;
-    r->job = source_mx(q->source, r->entry->domain, on_mx, r);
+    r->job = source_mx(q->source, r->entry->domain, q->settings->dane, on_mx, r);
     return WAIT;
 }
 

@@ -11,6 +11,7 @@
 #include "cached/fetch.h"
 #include "cached/mailbox.h"
 #include "cached/probe.h"
+#include "cached/settings.h"
 #include "cached/source_job.h"
 
 TAILQ_HEAD(job_list, source_job);
@@ -69,6 +70,8 @@ make_tools(struct source_tools *tools, struct event_base *base, const struct set
         return false;
     }
     tools->prober = prober_new(base, fetcher_rules(tools->fetcher), settings);
+    tools->base = base;
+    tools->dane_ms = settings->answer_deadline_ms / 2;
     return true;
 }
 
@@ -261,10 +264,11 @@ source_fetch(struct source *source, const char *domain, source_fetch_fn *done, v
 }
 
 struct source_job *
-source_mx(struct source *source, const char *domain, source_mx_fn *done, void *arg)
+source_mx(struct source *source, const char *domain, bool with_dane, source_mx_fn *done, void *arg)
 {
     struct source_job *job = source_job_new(SOURCE_MX, domain, arg);
 
+    job->with_dane = with_dane;
     job->done.mx = done;
     return post(source, job);
 }

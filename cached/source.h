@@ -9,9 +9,11 @@
 #ifndef STS_CACHED_SOURCE_H
 #define STS_CACHED_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cached/dane.h"
 #include "common/alloc.h"
 #include "common/domain.h"
 #include "common/error.h"
@@ -49,6 +51,10 @@ struct mx_result {
     uint32_t ttl_s;
     const char *const *hosts; /* normalised names in order of preference */
     size_t count;
+    bool secure;                 /* DNSSEC says so of the MX records, or that there are none */
+    bool with_dane;              /* DANE was asked for */
+    const enum dane_state *dane; /* of each host; NULL: not asked for, or not `secure` */
+    enum sts_error dane_error;   /* dns-*: of a host that is DANE_FAILED, told in `detail`; or OK */
 };
 
 struct probe_result {
@@ -79,8 +85,10 @@ struct source_job *source_tlsrpt(struct source *, const char *domain, source_txt
 /* https://mta-sts.<domain>/.well-known/mta-sts.txt: addresses by our own DNS, then one transfer an
  * address under one overall timeout. */
 struct source_job *source_fetch(struct source *, const char *domain, source_fetch_fn *, void *arg);
-/* The MX set of `domain`; without MX records the domain itself when it has an address. */
-struct source_job *source_mx(struct source *, const char *domain, source_mx_fn *, void *arg);
+/* The MX set of `domain`; without MX records the domain itself when it has an address. `with_dane`:
+ * of a secure set also what DANE says of each host, within half of `answer-deadline`. */
+struct source_job *source_mx(struct source *, const char *domain, bool with_dane, source_mx_fn *,
+                             void *arg);
 /* An SMTP session with the MX host `host` (normalised, copied) as far as its TLS: addresses by our
  * own DNS, a few of them in turn, `probe-port`; no envelope is sent. */
 struct source_job *source_probe(struct source *, const char *host, source_probe_fn *, void *arg);

@@ -8,6 +8,7 @@
 #include "cached/fetch.h"
 #include "cached/host_lookup.h"
 #include "cached/probe.h"
+#include "cached/source_dane.h"
 
 struct source_job *
 source_job_new(enum source_kind kind, const char *domain, void *arg)
@@ -131,7 +132,7 @@ sort_hosts(const struct dns_answer *answer, const struct dns_record **sorted)
     return count;
 }
 
-/* One block: the pointers, then the names. */
+/* One block: the pointers, room for what DANE says, then the names. */
 static void
 keep_hosts(struct source_job *job, const char **names, size_t count)
 {
@@ -141,8 +142,9 @@ keep_hosts(struct source_job *job, const char **names, size_t count)
 
     for (size_t i = 0; i < count; i++)
         bytes += strlen(names[i]) + 1;
-    hosts = alloc_bytes(count * sizeof(*hosts) + bytes);
-    at = (char *)(hosts + count);
+    hosts = alloc_bytes(count * (sizeof(*hosts) + sizeof(enum dane_state)) + bytes);
+    job->dane_states = (enum dane_state *)(hosts + count);
+    at = (char *)(job->dane_states + count);
     for (size_t i = 0, seen; i < count && kept < SOURCE_MX_MAX; i++) {
         for (seen = 0; seen < kept && strcmp(hosts[seen], names[i]) != 0; seen++)
             continue;
@@ -157,14 +159,41 @@ keep_hosts(struct source_job *job, const char **names, size_t count)
 }
 
 static void
+on_dane(const struct source_dane_result *dane, void *arg)
+{
+    struct source_job *job = arg;
+    struct mx_result *result = &job->result.mx;
+
+    job->dane = NULL;
+    memcpy(job->dane_states, dane->states, result->count * sizeof *dane->states);
+    result->dane = job->dane_states;
+    result->dane_error = dane->error;
+    if (dane->ttl_s < result->ttl_s)
+        result->ttl_s = dane->ttl_s;
+    if (dane->error != STS_OK)
+        snprintf(result->detail, sizeof(result->detail), "DANE of %s: %s", dane->failed_host,
+                 dane->why);
+    finish(job);
+}
+
+static void
 finish_mx(struct source_job *job, enum sts_error error, uint32_t ttl_s, const char *detail)
 {
     struct mx_result *result = &job->result.mx;
+    struct source_dane_order order = {.base = job->tools->base,
+                                      .dns = job->tools->dns,
+                                      .hosts = result->hosts,
+                                      .count = result->count,
+                                      .time_ms = job->tools->dane_ms};
 
     result->error = error;
     result->ttl_s = ttl_s;
+    result->with_dane = job->with_dane;
     snprintf(result->detail, sizeof(result->detail), "%s", detail);
-    finish(job);
+    if (error == STS_OK && job->with_dane && result->secure)
+        job->dane = source_dane_start(&order, on_dane, job);
+    else
+        finish(job);
 }
 
 /* No MX record: the domain itself receives, if it has an address (RFC 5321 s5.1). */
@@ -211,6 +240,7 @@ on_mx(const struct dns_answer *answer, void *arg)
     struct source_job *job = arg;
 
     job->lookup = NULL;
+    job->result.mx.secure = answer->secure;
     if (answer->error == STS_OK)
         take_mx_records(job, answer);
     else if (answer->error != STS_NO_RECORD)
@@ -305,10 +335,14 @@ source_job_stop(struct source_job *job)
         fetch_cancel(job->fetch);
     if (job->probe != NULL)
         probe_cancel(job->probe);
+    source_dane_cancel(job->dane);
+    free(job->memory); /* DANE was looked up for the hosts in it */
     job->lookup = NULL;
     job->host = NULL;
     job->fetch = NULL;
     job->probe = NULL;
+    job->dane = NULL;
+    job->memory = NULL;
 }
 
 void

@@ -11,8 +11,10 @@
 #include "cached/source.h"
 
 struct dns;
+struct event_base;
 struct fetcher;
 struct prober;
+struct source_dane;
 
 enum source_kind { SOURCE_TXT, SOURCE_TLSRPT, SOURCE_FETCH, SOURCE_MX, SOURCE_PROBE };
 
@@ -21,6 +23,8 @@ struct source_tools {
     struct dns *dns;
     struct fetcher *fetcher;
     struct prober *prober;
+    struct event_base *base;
+    int64_t dane_ms; /* for what DANE says of the hosts of one MX set */
 };
 
 struct source_job {
@@ -34,15 +38,17 @@ struct source_job {
         source_probe_fn *probe;
     } done;
     void *arg;
+    bool with_dane; /* MX */
     bool cancelled;
 
-    /* Under way on the source thread: at most one of the four. */
+    /* Under way on the source thread: at most one of the five. */
     TAILQ_ENTRY(source_job) next;
     const struct source_tools *tools;
     struct dns_lookup *lookup;
     struct host_lookup *host;
     struct fetch *fetch;
     struct probe *probe;
+    struct source_dane *dane;
     void (*finished)(struct source_job *, void *arg);
     void *finished_arg;
 
@@ -52,7 +58,8 @@ struct source_job {
         struct mx_result mx;
         struct probe_result probe;
     } result;
-    void *memory; /* behind the pointers in `result` */
+    void *memory;                 /* behind the pointers in `result` */
+    enum dane_state *dane_states; /* in it: MX */
 };
 
 struct source_job *source_job_new(enum source_kind, const char *domain, void *arg);

@@ -56,6 +56,8 @@ dns_free(struct dns *dns)
     free(dns);
 }
 
+static const char zeros[64];
+
 static void
 fill(struct dns_record *record, enum dns_type type, const char *text)
 {
@@ -66,10 +68,15 @@ fill(struct dns_record *record, enum dns_type type, const char *text)
         snprintf(record->host, sizeof(record->host), "%s", text);
     } else if (type == DNS_TXT) {
         record->text = (struct span){text, strlen(text)};
+    } else if (type == DNS_TLSA) {
+        if (sscanf(text, "%hhu %hhu %hhu %zu", &record->usage, &record->selector, &record->matching,
+                   &record->text.len) != 4)
+            abort();
+        record->text.at = zeros;
     } else if (type == DNS_A) {
         inet_pton(AF_INET, text, &v4.sin_addr);
         memcpy(&record->address, &v4, sizeof(v4));
-    } else {
+    } else if (type == DNS_AAAA) {
         inet_pton(AF_INET6, text, &v6.sin6_addr);
         memcpy(&record->address, &v6, sizeof(v6));
     }
@@ -89,7 +96,9 @@ on_later(evutil_socket_t fd, short kind, void *arg)
         answer.why = sts_error_is_dns(found->error) ? "as the test wants" : "";
         answer.nxdomain = found->nxdomain;
         answer.ttl_s = found->ttl_s;
+        answer.secure = found->secure;
         answer.records = records;
+        snprintf(answer.end, sizeof(answer.end), "%s", found->end ? found->end : found->name);
         for (; answer.count < FAKE_DNS_RECORDS && found->records[answer.count].text;
              answer.count++) {
             records[answer.count].preference = found->records[answer.count].preference;

@@ -16,9 +16,12 @@ struct fake_answer {
     bool nxdomain;
     uint32_t ttl_s;
     int delay_ms;
+    bool secure;
+    const char *end; /* of a chain of CNAMEs; NULL: the name itself */
     struct {
         uint16_t preference;
-        const char *text; /* host, address or TXT; NULL ends the list */
+        const char *text; /* host, address or TXT; of TLSA "usage selector matching
+                             length"; NULL ends the list */
     } records[FAKE_DNS_RECORDS];
 };
 

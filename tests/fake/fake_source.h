@@ -15,6 +15,7 @@ struct source {
     LIST_HEAD(, source_job) jobs;
     size_t running, txt_started, fetch_started, mx_started;
     bool side_by_side;
+    bool with_dane; /* the last MX job asks for DANE */
 };
 
 /* What runs for the domain, the last one started. */

@@ -28,6 +28,9 @@ check_record(const struct dns_answer *answer, const struct dns_record *record, e
         REQUIRE(record->text.at >= answer->text);
         REQUIRE(record->text.at + record->text.len <= answer->text + len);
         break;
+    case DNS_CNAME:
+    case DNS_SOA:
+        break;
     }
 }
 
@@ -44,6 +47,10 @@ check_answer(const struct dns_answer *answer, enum dns_type type, size_t len)
         REQUIRE(answer->error == STS_OK && answer->count == 0 && answer->links > 0);
         REQUIRE(dns_build_query(answer->alias, type, false, false, query) > 0);
     }
+    if (answer->end[0] != '\0') {
+        REQUIRE(answer->error == STS_OK);
+        REQUIRE(dns_build_query(answer->end, type, false, false, query) > 0);
+    }
     for (size_t i = 0; i < answer->count; i++)
         check_record(answer, &answer->records[i], type, len);
 }
@@ -51,7 +58,8 @@ check_answer(const struct dns_answer *answer, enum dns_type type, size_t len)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum dns_type types[] = {DNS_TXT, DNS_MX, DNS_A, DNS_AAAA, DNS_TLSA};
+    static const enum dns_type types[] = {DNS_TXT,  DNS_MX,    DNS_A,  DNS_AAAA,
+                                          DNS_TLSA, DNS_CNAME, DNS_SOA};
     uint8_t query[DNS_QUERY_SIZE];
     struct dns_answer answer;
     const char *why = NULL;
@@ -59,7 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size == 0)
         return 0;
-    enum dns_type type = types[data[0] % 5];
+    enum dns_type type = types[data[0] % (sizeof types / sizeof *types)];
     query_len = dns_build_query(NAME, type, false, false, query);
     query[0] = ID_HIGH;
     query[1] = ID_LOW;

@@ -53,6 +53,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_dns \
 	tests/unit/cached/test_dns_limits \
 	tests/unit/cached/test_dane \
+	tests/unit/cached/test_source_dane \
 	tests/unit/cached/test_dns_parse \
 	tests/unit/cached/test_dns_screen \
 	tests/unit/cached/test_dns_screen_names \
@@ -160,6 +161,10 @@ tests_unit_cached_test_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_probe_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_fetch_line_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_fetch_line_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_source_dane_SOURCES = tests/unit/cached/test_source_dane.c \
+	tests/fake/fake_dns.c tests/fake/fake_dns.h
+tests_unit_cached_test_source_dane_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_source_dane_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_source_SOURCES = tests/unit/cached/test_source.c tests/fake/fake_dns.c \
 	tests/fake/fake_dns.h tests/fake/fake_fetch.c tests/fake/fake_fetch.h
 tests_unit_cached_test_source_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -62,7 +62,7 @@ test_query_names(void **state)
         bool fits;
     } names[] = {
         {"a", true},      {"a.b-c._d", true},
-        {"", false},      {".", false},
+        {"", false},      {".", true},
         {"a..b", false},  {".a", false},
         {"a.", false},    {"a b", false},
         {"a\\.b", false}, {"\xc3\xa4.test", false},
@@ -370,6 +370,10 @@ show_record(struct buf *b, enum dns_type type, const struct dns_record *record)
     case DNS_TLSA:
         buf_printf(b, " '%.*s'", (int)record->text.len, record->text.at);
         break;
+    case DNS_CNAME:
+    case DNS_SOA:
+        buf_add_string(b, " there");
+        break;
     }
 }
 
@@ -456,6 +460,55 @@ test_tlsa(void **state)
     dns_answer_done(&answer);
 }
 
+/* The name that has the records, in lower case, whatever the chain that led there. */
+static void
+test_end_of_chain(void **state)
+{
+    uint8_t query[DNS_QUERY_SIZE];
+    struct dns_answer answer;
+
+    (void)state;
+    packet_reply(&p, query, dns_build_query("a.test", DNS_A, false, true, query), 0);
+    packet_name(&p, PACKET_ANSWER, "A.test", RR_CNAME, "B.Test");
+    packet_name(&p, PACKET_ANSWER, "b.TEST", RR_CNAME, "Real.Host.test");
+    packet_a(&p, "real.host.test", "192.0.2.1");
+    dns_parse_reply(p.bytes, p.len, "a.test", DNS_A, &answer);
+    assert_int_equal(answer.count, 1);
+    assert_string_equal(answer.end, "real.host.test");
+    dns_answer_done(&answer);
+    /* The alias itself, when that is asked for. */
+    packet_reply(&p, query, dns_build_query("a.test", DNS_CNAME, false, true, query), 0);
+    packet_name(&p, PACKET_ANSWER, "a.test", RR_CNAME, "b.test");
+    dns_parse_reply(p.bytes, p.len, "a.test", DNS_CNAME, &answer);
+    assert_int_equal(answer.error, STS_OK);
+    assert_int_equal(answer.count, 1);
+    assert_string_equal(answer.end, "a.test");
+    dns_answer_done(&answer);
+}
+
+/* What the start check asks for. */
+static void
+test_root(void **state)
+{
+    uint8_t query[DNS_QUERY_SIZE];
+    struct dns_answer answer;
+    static const uint8_t soa[22];
+    size_t len = dns_build_query(".", DNS_SOA, true, true, query);
+    const char *why;
+
+    (void)state;
+    assert_int_equal(len, 12 + 1 + 4);
+    packet_reply(&p, query, len, 0);
+    packet_raw(&p, PACKET_ANSWER, ".", RR_SOA, soa, sizeof soa);
+    p.bytes[3] |= 0x20; /* AD */
+    assert_int_equal(dns_screen(query, len, p.bytes, p.len, &why), DNS_SCREEN_OK);
+    dns_parse_reply(p.bytes, p.len, ".", DNS_SOA, &answer);
+    assert_int_equal(answer.error, STS_OK);
+    assert_int_equal(answer.count, 1);
+    assert_true(answer.authentic);
+    dns_answer_done(&answer);
+}
+
 /* A header alone may carry an error. */
 static void
 test_bare_error(void **state)
@@ -481,6 +534,8 @@ main(void)
         cmocka_unit_test(test_text_keeps_all_bytes),
         cmocka_unit_test(test_bare_error),
         cmocka_unit_test(test_tlsa),
+        cmocka_unit_test(test_end_of_chain),
+        cmocka_unit_test(test_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

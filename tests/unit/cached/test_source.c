@@ -24,7 +24,7 @@ enum { GUARD_MS = 10000 };
 
 static struct event_base *base;
 static struct source *source;
-static struct settings settings;
+static struct settings settings = {.answer_deadline_ms = 2 * GUARD_MS};
 
 /* What the callback saw, in words. */
 struct got {
@@ -33,8 +33,11 @@ struct got {
     uint32_t ttl_s;
     char detail[SOURCE_DETAIL_SIZE];
     char text[1000]; /* items of the result, each with a blank behind it */
+    bool secure;
     pthread_t thread;
 };
+
+static const char *const dane_names[] = {"none", "usable", "unusable", "failed"};
 
 static void
 note(struct got *got, enum sts_error error, const char *detail)
@@ -80,8 +83,13 @@ on_mx(const struct mx_result *result, void *arg)
 
     note(got, result->error, result->detail);
     got->ttl_s = result->ttl_s;
-    for (size_t i = 0; i < result->count; i++)
+    got->secure = result->secure;
+    assert_true(result->with_dane || result->dane == NULL);
+    for (size_t i = 0; i < result->count; i++) {
         note_text(got, result->hosts[i], strlen(result->hosts[i]));
+        if (result->dane != NULL)
+            note_text(got, dane_names[result->dane[i]], strlen(dane_names[result->dane[i]]));
+    }
 }
 
 static void
@@ -293,12 +301,83 @@ test_mx(void **state)
     fake_dns_set(mx_answers, sizeof(mx_answers) / sizeof(*mx_answers));
     for (size_t i = 0; i < sizeof(mx_rows) / sizeof(*mx_rows); i++) {
         struct got got = {0};
-        source_mx(source, mx_rows[i].domain, on_mx, &got);
+        source_mx(source, mx_rows[i].domain, false, on_mx, &got);
         wait_for(&got, 1);
         assert_int_equal(got.error, mx_rows[i].want);
         assert_int_equal(got.ttl_s, mx_rows[i].ttl_s);
         assert_string_equal(got.text, mx_rows[i].text);
     }
+}
+
+static const struct fake_answer dane_answers[] = {
+    {"signed.test", DNS_MX, .ttl_s = 90, .secure = true,
+     .records = {{10, "a.test"}, {20, "b.test"}}},
+    {"plain.test", DNS_MX, .ttl_s = 90, .records = {{10, "a.test"}}},
+    {"implicit.test", DNS_MX, .error = STS_NO_RECORD, .secure = true},
+    {"implicit.test", DNS_A, .ttl_s = 60, .secure = true, .records = {{0, "192.0.2.1"}}},
+    {"implicit.test", DNS_AAAA, .error = STS_NO_RECORD, .ttl_s = 60, .secure = true},
+    {"_25._tcp.implicit.test", DNS_TLSA, .ttl_s = 50, .secure = true, .records = {{0, "3 1 1 32"}}},
+    {"a.test", DNS_A, .ttl_s = 60, .secure = true, .records = {{0, "192.0.2.1"}}},
+    {"a.test", DNS_AAAA, .error = STS_NO_RECORD, .ttl_s = 60, .secure = true},
+    {"_25._tcp.a.test", DNS_TLSA, .ttl_s = 40, .secure = true, .records = {{0, "3 1 1 32"}}},
+    {"b.test", DNS_A, .error = STS_DNS_SERVFAIL},
+    {"b.test", DNS_AAAA, .error = STS_DNS_SERVFAIL},
+    {"null.test", DNS_MX, .ttl_s = 80, .secure = true, .records = {{0, ""}}},
+};
+
+static const struct {
+    const char *domain;
+    bool with_dane, secure;
+    uint32_t ttl_s;
+    const char *text, *detail;
+} dane_rows[] = {
+    {"signed.test", false, true, 90, "a.test b.test ", ""},
+    {"signed.test", true, true, 0, "a.test usable b.test failed ",
+     "DANE of b.test: as the test wants"},
+    {"plain.test", true, false, 90, "a.test ", ""},
+    {"implicit.test", true, true, 50, "implicit.test usable ", ""},
+    {"null.test", true, true, 80, "", ""},
+};
+
+static void
+test_mx_with_dane(void **state)
+{
+    (void)state;
+    fake_dns_set(dane_answers, sizeof(dane_answers) / sizeof(*dane_answers));
+    for (size_t i = 0; i < sizeof(dane_rows) / sizeof(*dane_rows); i++) {
+        struct got got = {0};
+        source_mx(source, dane_rows[i].domain, dane_rows[i].with_dane, on_mx, &got);
+        wait_for(&got, 1);
+        assert_string_equal(got.text, dane_rows[i].text);
+        assert_int_equal(got.secure, dane_rows[i].secure);
+        assert_int_equal(got.ttl_s, dane_rows[i].ttl_s);
+        assert_string_equal(got.detail, dane_rows[i].detail);
+    }
+}
+
+/* A job that has come to its hosts' TLSA begins anew with the new resolver. */
+static void
+test_reload_while_dane(void **state)
+{
+    static const struct fake_answer slow[] = {
+        {"signed.test", DNS_MX, .secure = true, .records = {{10, "a.test"}}},
+        {"a.test", DNS_A, .delay_ms = 60000},
+        {"a.test", DNS_AAAA, .delay_ms = 60000},
+    };
+    struct got got = {0};
+    char why[100] = "";
+    int asked = fake_dns_questions();
+
+    (void)state;
+    fake_dns_set(slow, sizeof(slow) / sizeof(*slow));
+    source_mx(source, "signed.test", true, on_mx, &got);
+    while (fake_dns_questions() < asked + 3)
+        run_for(5);
+    fake_dns_set(dane_answers, sizeof(dane_answers) / sizeof(*dane_answers));
+    assert_true(source_reload(source, &settings, why, sizeof(why)));
+    if (got.calls == 0)
+        wait_for(&got, 1);
+    assert_string_equal(got.text, "a.test usable b.test failed ");
 }
 
 /* --- PROBE --------------------------------------------------------------------- */
@@ -396,7 +475,7 @@ start_slow_jobs(struct got got[4])
     fake_fetch.outcome = (struct fetch_result){.error = STS_OK, .body = "policy", .len = 6};
     source_txt(source, "slow.test", on_txt, &got[0]);
     source_fetch(source, "slow.test", on_fetch, &got[1]);
-    source_mx(source, "slow.test", on_mx, &got[2]);
+    source_mx(source, "slow.test", false, on_mx, &got[2]);
     source_fetch(source, "v4.test", on_fetch, &got[3]);
     while (fake_fetch.started == started)
         run_for(5);
@@ -527,6 +606,8 @@ main(void)
         cmocka_unit_test(test_fetch_failure),
         cmocka_unit_test(test_too_long_for_a_host),
         cmocka_unit_test(test_mx),
+        cmocka_unit_test(test_mx_with_dane),
+        cmocka_unit_test(test_reload_while_dane),
         cmocka_unit_test(test_probe_without_address),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_many),
