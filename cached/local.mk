@@ -31,6 +31,7 @@ libcached_a_SOURCES = \
 	cached/farm_copy.c cached/farm_dirty.c cached/farm_nodes.c cached/farm_stream.c \
 	cached/fetch.c cached/fetch.h \
 	cached/fetch_line.c cached/fetch_line.h \
+	cached/fetch_tour.c cached/fetch_tour.h \
 	cached/fetch_loop.c cached/fetch_loop.h \
 	cached/fetch_reply.c cached/fetch_reply.h \
 	cached/fetch_tls.c cached/fetch_tls.h \
