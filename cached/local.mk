@@ -40,6 +40,7 @@ libcached_a_SOURCES = \
 	cached/mailbox.c cached/mailbox.h \
 	cached/probe.c cached/probe.h \
 	cached/probe_smtp.c cached/probe_smtp.h \
+	cached/probes.c cached/probes.h \
 	cached/flush.c cached/flush.h \
 	cached/held.c cached/held.h \
 	cached/metrics.c cached/metrics.h \

@@ -56,7 +56,7 @@ struct figure {
     uint64_t value;
 };
 
-enum { FIGURES = 22 };
+enum { FIGURES = 24 };
 
 static void
 figures_of(const struct stats *s, struct figure out[FIGURES])
@@ -66,6 +66,7 @@ figures_of(const struct stats *s, struct figure out[FIGURES])
         {"txt_lookups", "counter", "TXT look-ups at _mta-sts.", s->txt_lookups},
         {"mx_lookups", "counter", "MX look-ups.", s->mx_lookups},
         {"fetches", "counter", "Policy fetches that ended.", s->fetches},
+        {"probes", "counter", "Probes of MX hosts that ended.", s->probes},
         {"refreshes", "counter", "Fetches to renew a policy in force.", s->refreshes},
         {"refreshes_failed", "counter", "Renewals that failed.", s->refreshes_failed},
         {"weakened", "counter", "Policies that became weaker.", s->weakened},
@@ -86,6 +87,7 @@ figures_of(const struct stats *s, struct figure out[FIGURES])
          s->redis_refused},
         {"connections_open", "gauge", "Connections open now.", s->connections_open},
         {"resolutions_running", "gauge", "Resolutions under way now.", s->resolutions_running},
+        {"probes_running", "gauge", "Probes of MX hosts under way now.", s->probes_running},
     };
 
     for (size_t i = 0; i < FIGURES; i++)
@@ -174,6 +176,7 @@ stats_json(const struct stats *s, const struct cache *cache, struct store *store
     set_named(root, "reasons", s->reasons, STS_ERROR_COUNT, name_of_reason);
     set_named(root, "sources", s->sources, STATS_SOURCES, name_of_source);
     set_named(root, "fetches_failed", s->fetches_failed, STS_ERROR_COUNT, name_of_reason);
+    set_named(root, "probes_failed", s->probes_failed, STS_ERROR_COUNT, name_of_reason);
     json_object_set_new(root, "answers_within_ms", answer_times(s));
     set_number(root, "answer_ms_sum", s->answer_ms_sum);
     if (cache != NULL)
@@ -292,6 +295,10 @@ stats_prometheus(const struct stats *s, const struct cache *cache, struct store 
     for (size_t i = STS_OK + 1; i < STS_ERROR_COUNT; i++)
         put_labelled(out, "sts_fetch_failures_total", "reason", name_of_reason(i),
                      s->fetches_failed[i]);
+    put_head(out, "sts_probe_failures_total", "counter", "Failed probes of MX hosts by reason.");
+    for (size_t i = STS_OK + 1; i < STS_ERROR_COUNT; i++)
+        put_labelled(out, "sts_probe_failures_total", "reason", name_of_reason(i),
+                     s->probes_failed[i]);
     put_answer_seconds(out, s);
     if (cache != NULL)
         put_cache(out, cache);

@@ -23,12 +23,14 @@ struct stats {
     uint64_t answer_ms[STATS_BUCKETS]; /* answers within 1, 2, 5, 10 ... 5000 ms, and beyond */
     uint64_t answer_ms_sum;
     uint64_t txt_lookups, mx_lookups, fetches, fetches_failed[STS_ERROR_COUNT];
+    uint64_t probes,
+        probes_failed[STS_ERROR_COUNT]; /* of MX hosts; the ones for checks are not counted */
     uint64_t refreshes, refreshes_failed, weakened;
     uint64_t connections_accepted, connections_refused, bad_frames, deadlines_missed;
     uint64_t redis_lookups, redis_events, redis_shared, redis_copies, redis_stale, redis_failures;
     uint64_t redis_refused; /* records in Redis that were not the farm's, each time one was read */
-    uint64_t connections_open, resolutions_running; /* gauges */
-    uint64_t redis_up, redis_unwritten;             /* gauges */
+    uint64_t connections_open, resolutions_running, probes_running; /* gauges */
+    uint64_t redis_up, redis_unwritten;                             /* gauges */
 };
 
 /* Counts one answered question that took `ms`. */

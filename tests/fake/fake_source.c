@@ -93,6 +93,7 @@ source_probe(struct source *source, const char *host, source_probe_fn *done, voi
 {
     struct source_job *job = start(source, FAKE_PROBE, host, arg);
 
+    source->probe_started++;
     job->on_probe = done;
     return job;
 }

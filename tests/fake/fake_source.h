@@ -13,7 +13,7 @@ enum fake_job { FAKE_NOTHING, FAKE_TXT, FAKE_FETCH, FAKE_MX, FAKE_TLSRPT, FAKE_P
 
 struct source {
     LIST_HEAD(, source_job) jobs;
-    size_t running, txt_started, fetch_started, mx_started;
+    size_t running, txt_started, fetch_started, mx_started, probe_started;
     bool side_by_side;
     bool with_dane; /* the last MX job asks for DANE */
 };

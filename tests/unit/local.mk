@@ -25,6 +25,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_query_farm \
 	tests/unit/cached/test_query_orders \
 	tests/unit/cached/test_query_policy \
+	tests/unit/cached/test_probes \
 	tests/unit/cached/test_query \
 	tests/unit/cached/test_command \
 	tests/unit/cached/test_replies \
@@ -239,6 +240,10 @@ tests_unit_cached_test_cache_LDADD = $(UNIT_LIBS_CACHED)
 # --- cached: answering ---------------------------------------------------------
 QUERY_LAB = tests/fake/query_lab.c tests/fake/query_lab.h tests/fake/fake_source.c \
 	tests/fake/fake_source.h
+tests_unit_cached_test_probes_SOURCES = tests/unit/cached/test_probes.c tests/fake/fake_source.c \
+	tests/fake/fake_source.h
+tests_unit_cached_test_probes_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_probes_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_SOURCES = tests/unit/cached/test_query.c $(QUERY_LAB)
 tests_unit_cached_test_query_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
