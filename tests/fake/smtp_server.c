@@ -1,27 +1,17 @@
 #include "tests/fake/smtp_server.h"
 
-#include <arpa/inet.h>
-#include <assert.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 100 };
+#include "tests/fake/tls_listener.h"
 
 struct smtp_server {
+    struct tls_listener listener;
     const struct smtp_script *script;
-    SSL_CTX *context;
-    int listen_fd, stop_fd;
-    uint16_t port;
-    pthread_t thread;
-    _Atomic size_t connections;
     struct smtp_seen seen;
 };
 
@@ -31,15 +21,10 @@ struct session {
     SSL *ssl; /* NULL: in the clear */
 };
 
-/* Waits until `fd` can be read; false when the server is to stop. */
 static bool
-wait_for(struct smtp_server *server, int fd)
+wait_for_peer(struct session *s)
 {
-    struct pollfd polls[2] = {{.fd = server->stop_fd, .events = POLLIN},
-                              {.fd = fd, .events = POLLIN}};
-
-    poll(polls, 2, -1);
-    return polls[0].revents == 0;
+    return tls_listener_wait(&s->server->listener, s->fd, -1);
 }
 
 static void
@@ -73,7 +58,7 @@ hang(struct session *s)
 {
     char rest[256];
 
-    while (wait_for(s->server, s->fd) && read(s->fd, rest, sizeof(rest)) > 0)
+    while (wait_for_peer(s) && read(s->fd, rest, sizeof(rest)) > 0)
         continue;
 }
 
@@ -102,8 +87,7 @@ hear(struct session *s, char *line, size_t size)
 {
     size_t used = 0;
 
-    while (used < size - 1 &&
-           ((s->ssl != NULL && SSL_pending(s->ssl) > 0) || wait_for(s->server, s->fd)) &&
+    while (used < size - 1 && ((s->ssl != NULL && SSL_pending(s->ssl) > 0) || wait_for_peer(s)) &&
            get(s, line + used, 1) == 1) {
         if (line[used] == '\n') {
             line[used] = '\0';
@@ -123,7 +107,7 @@ start_tls(struct session *s)
 
     if (handshake != NULL && !say(s, handshake, ""))
         return false;
-    s->ssl = SSL_new(s->server->context);
+    s->ssl = SSL_new(s->server->listener.context);
     SSL_set_fd(s->ssl, s->fd);
     if (SSL_accept(s->ssl) != 1)
         return false;
@@ -158,8 +142,9 @@ serve_command(struct session *s)
 }
 
 static void
-serve(struct smtp_server *server, int fd)
+serve(void *arg, int fd)
 {
+    struct smtp_server *server = arg;
     struct session s = {.server = server, .fd = fd};
     const struct smtp_script *script = server->script;
 
@@ -173,44 +158,6 @@ serve(struct smtp_server *server, int fd)
     close(fd);
 }
 
-static void *
-run(void *arg)
-{
-    struct smtp_server *server = arg;
-    struct timeval patience = {.tv_sec = 5};
-    int fd;
-
-    while (wait_for(server, server->listen_fd)) {
-        fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0)
-            continue;
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-        server->connections++;
-        serve(server, fd);
-    }
-    return NULL;
-}
-
-static void
-listen_on(struct smtp_server *server, const char *address, uint16_t port)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    socklen_t len = sizeof(v4);
-    const int on = 1;
-    int bound;
-
-    inet_pton(AF_INET, address, &v4.sin_addr);
-    server->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(server->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    bound = bind(server->listen_fd, (struct sockaddr *)&v4, len);
-    assert(bound == 0);
-    (void)bound;
-    listen(server->listen_fd, BACKLOG);
-    getsockname(server->listen_fd, (struct sockaddr *)&v4, &len);
-    server->port = ntohs(v4.sin_port);
-}
-
 struct smtp_server *
 smtp_server_start(const char *address, uint16_t port, SSL_CTX *context,
                   const struct smtp_script *script)
@@ -218,39 +165,27 @@ smtp_server_start(const char *address, uint16_t port, SSL_CTX *context,
     struct smtp_server *server = calloc(1, sizeof(*server));
 
     server->script = script;
-    server->context = context;
-    if (script->version != 0) {
-        SSL_CTX_set_min_proto_version(context, script->version);
-        SSL_CTX_set_max_proto_version(context, script->version);
-        SSL_CTX_set_cipher_list(context, "ALL:@SECLEVEL=0");
-    }
-    server->stop_fd = eventfd(0, EFD_CLOEXEC);
-    listen_on(server, address, port);
-    pthread_create(&server->thread, NULL, run, server);
+    tls_listener_start(&server->listener, address, port, context, script->version, serve, server);
     return server;
 }
 
 uint16_t
 smtp_server_port(const struct smtp_server *server)
 {
-    return server->port;
+    return server->listener.port;
 }
 
 size_t
 smtp_server_connections(struct smtp_server *server)
 {
-    return server->connections;
+    return server->listener.connections;
 }
 
 void
 smtp_server_stop(struct smtp_server *server, struct smtp_seen *seen)
 {
-    eventfd_write(server->stop_fd, 1);
-    pthread_join(server->thread, NULL);
-    close(server->listen_fd);
-    close(server->stop_fd);
-    SSL_CTX_free(server->context);
-    server->seen.connections = server->connections;
+    tls_listener_stop(&server->listener);
+    server->seen.connections = server->listener.connections;
     if (seen != NULL)
         *seen = server->seen;
     free(server);

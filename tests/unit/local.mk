@@ -149,7 +149,8 @@ tests_unit_cached_test_dns_servers_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: fetching ----------------------------------------------------------
 FETCH_LAB = tests/fake/fetch_lab.c tests/fake/fetch_lab.h tests/fake/test_certs.c \
-	tests/fake/test_certs.h tests/fake/tls_server.c tests/fake/tls_server.h
+	tests/fake/test_certs.h tests/fake/tls_listener.c \
+	tests/fake/tls_listener.h tests/fake/tls_server.c tests/fake/tls_server.h
 tests_unit_cached_test_fetch_SOURCES = tests/unit/cached/test_fetch.c $(FETCH_LAB)
 tests_unit_cached_test_fetch_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_fetch_LDADD = $(UNIT_LIBS_CACHED)
