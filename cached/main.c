@@ -35,7 +35,7 @@ struct program {
     struct settings *begun_with; /* the farm keeps to these: what it reads only a restart changes */
     struct listeners *listeners;
     struct event_base *base;
-    struct event *on_stop, *on_interrupt, *on_reload, *drain_timer;
+    struct event *on_stop, *on_interrupt, *on_reload, *drain_timer, *log_due;
     struct store *store;
     struct cache *cache;
     struct source *source;
@@ -110,6 +110,24 @@ on_reload(int fd, short what, void *arg)
     daemon_ready();
 }
 
+/* --- log lines -------------------------------------------------------------------------------- */
+
+static void
+on_log_due(int fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    log_flush();
+}
+
+/* Behind all that the loop has to do in this turn. */
+static void
+write_log_soon(void *arg)
+{
+    struct program *p = arg;
+
+    event_active(p->log_due, EV_TIMEOUT, 0);
+}
+
 /* From before the sockets are there until somebody watches them. */
 static void
 hold_signals(int how)
@@ -130,6 +148,7 @@ watch_signals(struct program *p)
     p->on_interrupt = evsignal_new(p->base, SIGINT, on_stop, p);
     p->on_reload = evsignal_new(p->base, SIGHUP, on_reload, p);
     p->drain_timer = event_new(p->base, -1, EV_PERSIST, on_drain_tick, p);
+    p->log_due = event_new(p->base, -1, 0, on_log_due, NULL);
     evsignal_add(p->on_stop, NULL);
     evsignal_add(p->on_interrupt, NULL);
     evsignal_add(p->on_reload, NULL);
@@ -279,6 +298,7 @@ stop(struct program *p)
     cache_free(p->cache);
     store_close(p->store);
     if (p->base != NULL) {
+        event_free(p->log_due);
         event_free(p->drain_timer);
         event_free(p->on_reload);
         event_free(p->on_interrupt);
@@ -303,7 +323,9 @@ run(struct program *p)
     warn_of_missing_parts(p->settings);
     log_info("ready");
     daemon_ready();
+    log_gather(write_log_soon, p);
     event_base_dispatch(p->base);
+    log_gather(NULL, NULL);
     stop(p);
     log_info("stopped");
     return DAEMON_EXIT_OK;

@@ -80,20 +80,49 @@ buf_add_char(struct buf *b, char c)
     buf_add(b, &c, 1);
 }
 
+size_t
+buf_format_number(char out[BUF_NUMBER_SIZE], uint64_t n)
+{
+    char reversed[BUF_NUMBER_SIZE];
+    size_t len = 0;
+
+    do {
+        reversed[len++] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    for (size_t i = 0; i < len; i++)
+        out[i] = reversed[len - 1 - i];
+    out[len] = '\0';
+    return len;
+}
+
+void
+buf_add_number(struct buf *b, uint64_t n)
+{
+    char digits[BUF_NUMBER_SIZE];
+
+    buf_add(b, digits, buf_format_number(digits, n));
+}
+
+/* Into the room that is there; again, into enough, when it was too small. */
 void
 buf_printf(struct buf *b, const char *format, ...)
 {
+    size_t room = b->failed ? 0 : b->size - b->len;
     va_list args, again;
     int len;
     char *to;
 
     va_start(args, format);
     va_copy(again, args);
-    len = vsnprintf(NULL, 0, format, args);
+    len = vsnprintf(room > 0 ? b->data + b->len : NULL, room, format, args);
     to = len < 0 ? NULL : buf_room(b, (size_t)len);
     if (to != NULL) {
-        vsnprintf(to, (size_t)len + 1, format, again);
+        if ((size_t)len >= room)
+            vsnprintf(to, (size_t)len + 1, format, again);
         buf_advance(b, (size_t)len);
+    } else if (room > 0) {
+        b->data[b->len] = '\0';
     }
     va_end(again);
     va_end(args);

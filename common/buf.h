@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf {
     char *data; /* NUL-terminated once anything was appended; owned */
@@ -24,6 +25,7 @@ void buf_reset(struct buf *);
 void buf_add(struct buf *, const void *bytes, size_t len);
 void buf_add_string(struct buf *, const char *s);
 void buf_add_char(struct buf *, char c);
+void buf_add_number(struct buf *, uint64_t n); /* in decimal */
 __attribute__((format(printf, 2, 3))) void buf_printf(struct buf *, const char *format, ...);
 
 /* Makes room for `want` more bytes and returns where they go, NULL when that would pass the
@@ -33,6 +35,10 @@ void buf_advance(struct buf *, size_t written);
 
 /* Drops the first `len` bytes (all of them when len >= b->len). */
 void buf_consume(struct buf *, size_t len);
+
+/* Writes `n` in decimal, with a NUL; its length. */
+enum { BUF_NUMBER_SIZE = 21 };
+size_t buf_format_number(char out[BUF_NUMBER_SIZE], uint64_t n);
 
 /* The bytes as a string; "" while empty. Borrowed until the next call that changes the buffer. */
 const char *buf_string(const struct buf *);

@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
+
+enum { LOG_GATHER_SIZE = 64 * 1024 };
 
 static const struct {
     int priority;
@@ -35,15 +38,87 @@ log_wants(enum log_level level)
     return level <= wanted;
 }
 
-/* Copies `from` to `to` with every byte outside 20-7E as \xNN; stops whole before `size`. */
+/* Lines of the thread that gathers, which wait to be written together. */
+static __thread struct {
+    bool on;
+    log_due_fn *on_due;
+    void *arg;
+    size_t len;
+    char bytes[LOG_GATHER_SIZE];
+} gathered;
+
+void
+log_gather(log_due_fn *on_due, void *arg)
+{
+    log_flush();
+    gathered.on = on_due != NULL && !to_syslog;
+    gathered.on_due = on_due;
+    gathered.arg = arg;
+}
+
 static void
-escape(char *to, size_t size, const char *from)
+write_out(const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(STDERR_FILENO, bytes, len);
+        if (n <= 0)
+            return; /* nowhere left to say so */
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+void
+log_flush(void)
+{
+    size_t len = gathered.len;
+
+    gathered.len = 0;
+    write_out(gathered.bytes, len);
+}
+
+/* A whole line. What the operator must see soon does not wait. */
+static void
+gather(enum log_level level, const char *line, size_t len)
+{
+    if (gathered.len + len > sizeof gathered.bytes)
+        log_flush();
+    memcpy(gathered.bytes + gathered.len, line, len);
+    gathered.len += len;
+    if (level <= LOG_LEVEL_WARNING)
+        log_flush();
+    else if (gathered.len == len)
+        gathered.on_due(gathered.arg);
+}
+
+/* True when all bytes are 20-7E. Looks at eight at a time: above 7E adding one, below 20 taking 20
+ * sets a byte's highest bit (or that of its neighbour too). */
+static bool
+is_printable(const char *bytes, size_t len)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t eight, bad = 0;
+
+    for (; len >= sizeof eight; bytes += sizeof eight, len -= sizeof eight) {
+        memcpy(&eight, bytes, sizeof eight);
+        bad |= eight | (eight + ones) | (eight - 0x20 * ones);
+    }
+    eight = 0x20 * ones;
+    memcpy(&eight, bytes, len);
+    bad |= eight | (eight + ones) | (eight - 0x20 * ones);
+    return (bad & 0x80 * ones) == 0;
+}
+
+/* Copies `from` to `to` with every byte outside 20-7E as \xNN; stops whole before `size`. Returns
+ * the length. */
+static size_t
+escape(char *to, size_t size, const char *from, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0;
 
-    for (; *from && n + 5 < size; from++) {
-        unsigned char c = (unsigned char)*from;
+    for (size_t i = 0; i < len && n + 5 < size; i++) {
+        unsigned char c = (unsigned char)from[i];
         if (c >= 0x20 && c <= 0x7e) {
             to[n++] = (char)c;
         } else {
@@ -53,26 +128,61 @@ escape(char *to, size_t size, const char *from)
             to[n++] = hex[c & 15];
         }
     }
-    to[n] = '\0';
+    return n;
+}
+
+/* Puts the words behind the `len` bytes in `line`; returns how many there are then. */
+static size_t
+join(char line[LOG_LINE_MAX], size_t len, const char *const words[])
+{
+    for (; *words != NULL; words++) {
+        size_t more = strlen(*words);
+        if (more > LOG_LINE_MAX - len)
+            more = LOG_LINE_MAX - len;
+        memcpy(line + len, *words, more);
+        len += more;
+    }
+    return len;
+}
+
+static void
+put_line(enum log_level level, const char *const words[])
+{
+    char raw[LOG_LINE_MAX + 1], safe[LOG_LINE_MAX + 1], *line = raw;
+    size_t len = join(raw, 0, (const char *const[]){levels[level].word, ": ", NULL});
+
+    len = join(raw, len, words);
+    if (!is_printable(raw, len)) {
+        len = escape(safe, LOG_LINE_MAX, raw, len);
+        line = safe;
+    }
+    if (to_syslog) {
+        syslog(levels[level].priority, "%.*s", (int)len, line);
+        return;
+    }
+    line[len++] = '\n';
+    if (gathered.on)
+        gather(level, line, len);
+    else
+        write_out(line, len);
+}
+
+void
+log_info_words(const char *const words[])
+{
+    if (log_wants(LOG_LEVEL_INFO))
+        put_line(LOG_LEVEL_INFO, words);
 }
 
 __attribute__((format(printf, 2, 0))) static void
 write_line(enum log_level level, const char *format, va_list args)
 {
-    char raw[LOG_LINE_MAX], safe[LOG_LINE_MAX], line[LOG_LINE_MAX + 16];
-    int len;
+    char raw[LOG_LINE_MAX];
 
     if (!log_wants(level))
         return;
     vsnprintf(raw, sizeof raw, format, args);
-    escape(safe, sizeof safe, raw);
-    len = snprintf(line, sizeof line, "%s: %s\n", levels[level].word, safe);
-    if (to_syslog) {
-        line[len - 1] = '\0';
-        syslog(levels[level].priority, "%s", line);
-    } else if (write(STDERR_FILENO, line, (size_t)len) < 0) {
-        return; /* nowhere left to say so */
-    }
+    put_line(level, (const char *const[]){raw, NULL});
 }
 
 #define DEFINE_LOG(function, level)                                                                \

@@ -16,6 +16,14 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
  * stderr instead. Lines above `level` are dropped. Before this call: stderr, info. */
 void log_open(const char *name, bool to_stderr, enum log_level level);
 
+/* Gathers the info and debug lines that this thread writes to stderr from now on, at most 64 KiB of
+ * them: a write for each would cost more than the rest of an answer. `on_due` comes when the first
+ * one waits; it must see to it that log_flush() is called soon, or lines are late. A warning or
+ * error takes what waits along at once. Lines of other threads may overtake. NULL ends it. */
+typedef void log_due_fn(void *arg);
+void log_gather(log_due_fn *on_due, void *arg);
+void log_flush(void);
+
 /* True when a line of this level would be written: guards work done only for the line. */
 bool log_wants(enum log_level level);
 
@@ -23,6 +31,9 @@ __attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_warning(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_info(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_debug(const char *format, ...);
+/* An info line of these words, one behind the other, NULL behind the last: for the line that every
+ * answer costs, which printf would take longer to make than the answer. */
+void log_info_words(const char *const words[]);
 /* An error line with ": " and the text of errno behind it. */
 __attribute__((format(printf, 1, 2))) void log_errno(const char *format, ...);
 

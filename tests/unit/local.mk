@@ -63,6 +63,7 @@ UNIT_TESTS = \
 	tests/unit/common/test_answer \
 	tests/unit/common/test_sockspec \
 	tests/unit/common/test_buf \
+	tests/unit/common/test_log \
 	tests/unit/cached/test_fetch_limits \
 	tests/unit/cached/test_fetch_line \
 	tests/unit/cached/test_source \
@@ -97,6 +98,8 @@ tests_unit_common_test_scan_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_scan_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_txt_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_txt_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_log_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_log_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_buf_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_buf_LDADD = $(UNIT_LIBS_COMMON)
 

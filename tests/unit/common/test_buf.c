@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/buf.h"
@@ -59,6 +60,41 @@ test_consume(void **state)
     buf_done(&b);
 }
 
+static void
+test_numbers(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1000);
+    buf_add_number(&b, 0);
+    buf_add_char(&b, ' ');
+    buf_add_number(&b, 1203);
+    buf_add_char(&b, ' ');
+    buf_add_number(&b, UINT64_MAX);
+    assert_string_equal(buf_string(&b), "0 1203 18446744073709551615");
+    buf_done(&b);
+}
+
+/* Whether it goes into the room that is there, wants more, or is too long. */
+static void
+test_printf_at_any_length(void **state)
+{
+    struct buf b;
+    char wanted[300] = "";
+
+    (void)state;
+    for (int width = 1; width < 250; width++) {
+        buf_init(&b, 200);
+        buf_add_string(&b, "ab");
+        buf_printf(&b, "%*d", width, 7);
+        assert_int_equal(buf_failed(&b), width > 198);
+        snprintf(wanted, sizeof wanted, "ab%*d", width, 7);
+        assert_string_equal(buf_string(&b), width > 198 ? "ab" : wanted);
+        buf_done(&b);
+    }
+}
+
 int
 main(void)
 {
@@ -66,6 +102,8 @@ main(void)
         cmocka_unit_test(test_grows_to_its_limit),
         cmocka_unit_test(test_failure_sticks_until_reset),
         cmocka_unit_test(test_consume),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_printf_at_any_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
