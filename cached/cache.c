@@ -153,8 +153,11 @@ is_empty(const struct entry *e)
 static struct entry *
 drop_old(struct cache *c, struct entry *e)
 {
-    int64_t now_ms = clock_boot_ms();
+    int64_t now_ms;
 
+    if (e->policy == NULL && e->fetches == NULL)
+        return e;
+    now_ms = clock_boot_ms();
     if (e->fetches != NULL && now_ms - e->fetches->tried_ms[0] >= FETCHES_KEPT_S * SECOND_MS)
         cache_replace_fetches(c, e, NULL);
     if (e->policy == NULL || now_ms < e->expires_ms)

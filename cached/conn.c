@@ -23,7 +23,7 @@ struct slot {
     int64_t arrived_ms;
     bool asks_again; /* from the loop: the answer must say the MX set, too */
     bool done;
-    struct buf reply; /* the frame */
+    struct buf reply; /* the payload */
 };
 
 struct conn {
@@ -35,6 +35,10 @@ struct conn {
     struct buf in, out;
     STAILQ_HEAD(, slot) slots; /* in order of the questions */
     size_t slot_count;
+    struct slot *spare; /* while the pump runs: it serves one question after the other */
+    int64_t read_ms;    /* when the bytes taken now arrived */
+    short watched;      /* EV_READ, EV_WRITE: the events that are added */
+    bool stall_clock_runs;
     bool eof;      /* the client sends no more */
     bool stopped;  /* we take no more */
     bool draining; /* what has been sent by now is the last that we take */
@@ -43,12 +47,21 @@ struct conn {
 /* --- slots ------------------------------------------------------------------------------------ */
 
 static struct slot *
-slot_add(struct conn *c)
+slot_new(struct conn *c)
 {
     struct slot *slot = alloc_zero(1, sizeof *slot);
 
     slot->conn = c;
-    buf_init(&slot->reply, PROTO_CONTROL_MAX + PROTO_HEAD_MAX);
+    buf_init(&slot->reply, c->kind == CONN_QUERY ? PROTO_REPLY_MAX : PROTO_CONTROL_MAX);
+    return slot;
+}
+
+static struct slot *
+slot_add(struct conn *c)
+{
+    struct slot *slot = c->spare != NULL ? c->spare : slot_new(c);
+
+    c->spare = NULL;
     STAILQ_INSERT_TAIL(&c->slots, slot, link);
     c->slot_count++;
     return slot;
@@ -57,8 +70,30 @@ slot_add(struct conn *c)
 static void
 slot_free(struct slot *slot)
 {
+    if (slot == NULL)
+        return;
     buf_done(&slot->reply);
     free(slot);
+}
+
+/* A slot that was answered becomes the spare one. */
+static void
+slot_remove(struct conn *c, struct slot *slot)
+{
+    STAILQ_REMOVE_HEAD(&c->slots, link);
+    c->slot_count--;
+    slot_free(c->spare);
+    slot->done = slot->asks_again = false;
+    slot->token = NULL;
+    buf_reset(&slot->reply);
+    c->spare = slot;
+}
+
+static void
+drop_spare(struct conn *c)
+{
+    slot_free(c->spare);
+    c->spare = NULL;
 }
 
 /* Moves the answers that are there, up to the first that is not. */
@@ -68,29 +103,23 @@ collect(struct conn *c)
     struct slot *slot;
 
     while ((slot = STAILQ_FIRST(&c->slots)) != NULL && slot->done) {
-        STAILQ_REMOVE_HEAD(&c->slots, link);
-        c->slot_count--;
-        buf_add(&c->out, slot->reply.data, slot->reply.len);
-        slot_free(slot);
+        proto_encode(&c->out, buf_string(&slot->reply), slot->reply.len);
+        slot_remove(c, slot);
     }
 }
 
 /* --- questions ---------------------------------------------------------------------------- */
 
+/* `j` NULL: there was nothing to judge. */
 static void
-write_map_reply(const struct map_request *request, const struct judgement *j, struct conn *c,
-                struct buf *out)
+reply(struct slot *slot, const struct judgement *j)
 {
-    struct buf payload;
-
-    buf_init(&payload, PROTO_REPLY_MAX);
-    replies_write(request, j, c->service->settings, &payload);
-    if (buf_failed(&payload)) {
-        buf_reset(&payload);
-        buf_add_string(&payload, "TEMP the reply would be too long");
+    replies_write(&slot->request, j, slot->conn->service->settings, &slot->reply);
+    if (buf_failed(&slot->reply)) {
+        buf_reset(&slot->reply);
+        buf_add_string(&slot->reply, "TEMP the reply would be too long");
     }
-    proto_encode(out, buf_string(&payload), payload.len);
-    buf_done(&payload);
+    slot->done = true;
 }
 
 static void on_judged(const struct judgement *, void *);
@@ -114,8 +143,7 @@ settle(struct slot *slot, const struct judgement *j)
 {
     struct conn *c = slot->conn;
 
-    write_map_reply(&slot->request, j, c, &slot->reply);
-    slot->done = true;
+    reply(slot, j);
     if (replies_refuses_host(&slot->request, j))
         query_recheck(c->service->engine, slot->request.hop.domain);
 }
@@ -142,8 +170,7 @@ on_judged(const struct judgement *j, void *arg)
     if (wants_mx_now(slot, j)) {
         slot->asks_again = true;
     } else {
-        write_map_reply(&slot->request, j, c, &slot->reply);
-        slot->done = true;
+        reply(slot, j);
     }
     event_active(c->readable, EV_READ, 0);
 }
@@ -176,15 +203,14 @@ take_query(struct conn *c, struct span payload)
 {
     struct slot *slot = slot_add(c);
 
-    slot->arrived_ms = clock_boot_ms();
+    slot->arrived_ms = c->read_ms;
     if (replies_read(payload, &slot->request)) {
         start_question(slot);
         return;
     }
     if (slot->request.map != MAP_UNKNOWN)
         query_note_no_domain(c->service->engine, slot->arrived_ms);
-    write_map_reply(&slot->request, NULL, c, &slot->reply);
-    slot->done = true;
+    reply(slot, NULL);
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
@@ -194,10 +220,10 @@ on_control_reply(const char *payload, size_t len, void *arg)
 {
     struct slot *slot = arg;
 
-    proto_encode(&slot->reply, payload, len);
+    buf_add(&slot->reply, payload, len);
     if (buf_failed(&slot->reply)) {
         buf_reset(&slot->reply);
-        proto_encode(&slot->reply, "ERR 2 the reply is too long", 27);
+        buf_add_string(&slot->reply, "ERR 2 the reply is too long");
     }
     slot->done = true;
     event_active(slot->conn->readable, EV_READ, 0);
@@ -246,7 +272,7 @@ take_frames(struct conn *c)
         collect(c);
     }
     if (at > 0) {
-        c->link.active_ms = clock_boot_ms();
+        c->link.active_ms = c->read_ms;
         c->service->on_active(c, c->service->arg);
     }
     buf_consume(&c->in, at);
@@ -265,6 +291,7 @@ read_some(struct conn *c)
     if (room == 0)
         return true; /* full of frames that wait their turn */
     n = read(c->fd, bytes, room < sizeof bytes ? room : sizeof bytes);
+    c->read_ms = clock_boot_ms();
     if (n > 0)
         buf_add(&c->in, bytes, (size_t)n);
     else if (n == 0)
@@ -289,25 +316,33 @@ write_some(struct conn *c)
     return true;
 }
 
+static void
+watch_for(struct conn *c, struct event *event, short kind, bool wanted)
+{
+    if (wanted == ((c->watched & kind) != 0))
+        return;
+    c->watched ^= kind;
+    if (wanted)
+        event_add(event, NULL);
+    else
+        event_del(event);
+}
+
 /* Which events matter now; the clock for stalling runs while a frame is half read or answers are
  * not taken. */
 static void
 watch(struct conn *c)
 {
     struct timeval stall = {.tv_sec = CONN_STALL_S};
+    bool may_stall = c->out.len > 0 || (c->in.len > 0 && c->slot_count == 0);
 
-    if (may_take_more(c) && !c->eof)
-        event_add(c->readable, NULL);
-    else
-        event_del(c->readable);
-    if (c->out.len > 0)
-        event_add(c->writable, NULL);
-    else
-        event_del(c->writable);
-    if (c->out.len > 0 || (c->in.len > 0 && c->slot_count == 0))
-        event_add(c->stalled, &stall);
-    else
+    watch_for(c, c->readable, EV_READ, may_take_more(c) && !c->eof);
+    watch_for(c, c->writable, EV_WRITE, c->out.len > 0);
+    if (may_stall)
+        event_add(c->stalled, &stall); /* anew with each step forward */
+    else if (c->stall_clock_runs)
         event_del(c->stalled);
+    c->stall_clock_runs = may_stall;
 }
 
 /* Goes round while there are whole frames and room for their answers: no event would come for what
@@ -324,6 +359,7 @@ pump(struct conn *c)
         frame = take_frames(c);
         alive = write_some(c);
     } while (alive && frame == PROTO_FRAME && may_take_more(c));
+    drop_spare(c);
     if (c->draining && frame == PROTO_PARTIAL)
         c->stopped = true;
     if (frame == PROTO_BAD)
@@ -379,7 +415,7 @@ conn_new(const struct conn_service *service, int fd, enum conn_kind kind)
     c->readable = event_new(service->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     c->writable = event_new(service->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
     c->stalled = event_new(service->base, -1, 0, on_stalled, c);
-    event_add(c->readable, NULL);
+    watch_for(c, c->readable, EV_READ, true);
     return c;
 }
 
@@ -396,6 +432,7 @@ conn_close(struct conn *c)
             control_cancel(c->service->control, slot);
         slot_free(slot);
     }
+    drop_spare(c);
     event_free(c->readable);
     event_free(c->writable);
     event_free(c->stalled);

@@ -43,7 +43,8 @@ inflight_free(struct inflight *inflight, struct cache *cache)
 struct resolution *
 inflight_find(const struct inflight *inflight, const char *domain)
 {
-    struct table_link *link = table_find(inflight->table, domain);
+    struct table_link *link =
+        table_count(inflight->table) > 0 ? table_find(inflight->table, domain) : NULL;
 
     return link != NULL ? (void *)((char *)link - offsetof(struct resolution, link)) : NULL;
 }

@@ -121,14 +121,16 @@ step_mx(struct resolution *r)
 
 /* Observing, the true verdict is logged and counted, and "none" is spoken. */
 static void
-speak(struct query_engine *q, struct judgement *j, int64_t arrived_ms)
+speak(struct query_engine *q, struct judgement *j, int64_t ms)
 {
-    int64_t ms = clock_boot_ms() - arrived_ms;
+    char digits[BUF_NUMBER_SIZE];
 
     stats_count_answer(q->stats, j->verdict, j->reason, j->source, ms);
-    log_info("query domain=%s verdict=%s source=%s reason=%s ms=%lld%s%s", j->domain,
-             verdict_name(j->verdict), answer_source_name(j->source), sts_error_name(j->reason),
-             (long long)ms, j->detail[0] ? " detail=" : "", j->detail);
+    buf_format_number(digits, ms > 0 ? (uint64_t)ms : 0);
+    log_info_words((const char *const[]){
+        "query domain=", j->domain, " verdict=", verdict_name(j->verdict),
+        " source=", answer_source_name(j->source), " reason=", sts_error_name(j->reason),
+        " ms=", digits, j->detail[0] ? " detail=" : "", j->detail, NULL});
     if (q->settings->mode == WORK_OBSERVE) {
         j->verdict = VERDICT_NONE;
         j->reason = STS_OBSERVE;
@@ -147,7 +149,7 @@ answer(struct query_token *token, struct judgement *j)
     int64_t arrived_ms = token->arrived_ms;
 
     inflight_stop_waiting(token);
-    speak(q, j, arrived_ms);
+    speak(q, j, clock_boot_ms() - arrived_ms);
     done(j, arg);
 }
 
@@ -163,9 +165,9 @@ may_be_rescued(const struct resolution *r, const struct judgement *j)
  * policy here is not "none". */
 static enum verdict_need
 judge(const struct query_engine *q, const struct entry *e, const char *domain, bool want_mx,
-      bool host_only, struct judgement *j)
+      bool host_only, int64_t now_ms, struct judgement *j)
 {
-    enum verdict_need need = verdict_judge(e, domain, want_mx, host_only, clock_boot_ms(), j);
+    enum verdict_need need = verdict_judge(e, domain, want_mx, host_only, now_ms, j);
 
     if (need == VERDICT_FINAL && j->verdict == VERDICT_NONE && j->policy == NULL &&
         farm_is_blind(q->farm)) {
@@ -179,8 +181,8 @@ static enum verdict_need
 judge_for(const struct query_token *token, struct judgement *j)
 {
     const struct resolution *r = token->resolution;
-    enum verdict_need need =
-        judge(r->engine, r->entry, r->entry->domain, token->want_mx, token->host_only, j);
+    enum verdict_need need = judge(r->engine, r->entry, r->entry->domain, token->want_mx,
+                                   token->host_only, clock_boot_ms(), j);
 
     return need == VERDICT_FINAL && may_be_rescued(r, j) ? VERDICT_NEEDS_RECHECK : need;
 }
@@ -409,7 +411,7 @@ answer_unseen(struct query_engine *q, const char *domain, enum sts_error reason,
     verdict_judge(NULL, domain, false, false, 0, now);
     now->verdict = VERDICT_NONE;
     now->reason = reason;
-    speak(q, now, arrived_ms);
+    speak(q, now, clock_boot_ms() - arrived_ms);
     return true;
 }
 
@@ -420,15 +422,15 @@ query_note_no_domain(struct query_engine *q, int64_t arrived_ms)
 }
 
 static bool
-answer_now(struct query_engine *q, const struct question *question, struct entry *e,
+answer_now(struct query_engine *q, const struct question *question, struct entry *e, int64_t now_ms,
            struct judgement *now)
 {
-    speak(q, now, question->arrived_ms);
+    speak(q, now, now_ms - question->arrived_ms);
     if (e == NULL)
         return true;
     if (e->policy != NULL)
         cache_note_asked(q->cache, e);
-    query_keep_fresh(q, e, clock_boot_ms());
+    query_keep_fresh(q, e, now_ms);
     if (inflight_find(q->inflight, e->domain) == NULL)
         e->source = SOURCE_MEMORY;
     return true;
@@ -448,23 +450,23 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
     /* What is not in memory Redis is asked for, where it can be: it may be newer there than here.
      */
     e = cache_get(q->cache, question->domain, !farm_is_up(q->farm));
-    need = judge(q, e, question->domain, question->want_mx, question->host_only, now);
+    need = judge(q, e, question->domain, question->want_mx, question->host_only, now_ms, now);
     if (need == VERDICT_FINAL) {
         if (!may_be_rescued(inflight_find(q->inflight, question->domain), now))
-            return answer_now(q, question, e, now);
+            return answer_now(q, question, e, now_ms, now);
         need = VERDICT_NEEDS_RECHECK;
     }
     r = join_or_begin(q, question, need);
     if (r == NULL) {
         verdict_in_doubt(need, false, STS_OVERLOAD, now);
-        speak(q, now, question->arrived_ms);
+        speak(q, now, now_ms - question->arrived_ms);
         return true;
     }
     wait_ms = time_to_wait(q, question, r, now_ms);
     if (wait_ms <= 0) {
-        judge(q, r->entry, question->domain, question->want_mx, question->host_only, now);
+        judge(q, r->entry, question->domain, question->want_mx, question->host_only, now_ms, now);
         verdict_in_doubt(need, r->record_found, STS_DEADLINE, now);
-        speak(q, now, question->arrived_ms);
+        speak(q, now, now_ms - question->arrived_ms);
         return true;
     }
     *token = inflight_wait(r, q->base, wait_ms, on_deadline);

@@ -55,7 +55,7 @@ replies_read(struct span payload, struct map_request *request)
 
     proto_split(payload, &name, &key);
     request->map = MAP_UNKNOWN;
-    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
+    for (size_t i = 0; i < sizeof maps / sizeof *maps && request->map == MAP_UNKNOWN; i++) {
         if (span_equal_nocase(name, maps[i].name))
             request->map = maps[i].map;
     }

@@ -14,11 +14,17 @@ enum {
 };
 
 /* What a byte of a label becomes; 0 for bytes that no label holds. */
-static char
-fold(char c)
-{
-    return c == '-' || ascii_is_alnum((unsigned char)c) ? ascii_lower(c) : '\0';
-}
+static const char folded[256] = {
+    ['-'] = '-', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5',
+    ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c',
+    ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j',
+    ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q',
+    ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x',
+    ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e',
+    ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l',
+    ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's',
+    ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
+};
 
 /* Copies the label at the start of `in` in lower case; its length, 0 when it is not LDH. */
 static size_t
@@ -27,7 +33,7 @@ fold_label(const char *in, size_t len, char *out)
     size_t n = 0;
 
     while (n < len && in[n] != '.') {
-        if (n == LABEL_MAX || (out[n] = fold(in[n])) == '\0')
+        if (n == LABEL_MAX || (out[n] = folded[(unsigned char)in[n]]) == '\0')
             return 0;
         n++;
     }
@@ -123,9 +129,9 @@ domain_normalise(const char *name, size_t len, char out[DOMAIN_SIZE])
 bool
 domain_is_normal(const char *name)
 {
-    char folded[DOMAIN_SIZE];
+    char normal[DOMAIN_SIZE];
 
-    return normalise_ascii(name, strlen(name), folded) && strcmp(name, folded) == 0;
+    return normalise_ascii(name, strlen(name), normal) && strcmp(name, normal) == 0;
 }
 
 bool

@@ -41,6 +41,9 @@ is_address(struct span text)
     static const char tag[] = "IPv6:";
     const size_t tag_len = sizeof tag - 1;
 
+    if (text.len == 0 || (!ascii_is_digit((unsigned char)text.at[text.len - 1]) &&
+                          memchr(text.at, ':', text.len) == NULL))
+        return false; /* as nearly every name */
     if (text.len > tag_len && span_equal_nocase((struct span){text.at, tag_len}, tag))
         text = (struct span){text.at + tag_len, text.len - tag_len};
     return is_address_of(AF_INET, text) || is_address_of(AF_INET6, text);

@@ -43,7 +43,8 @@ proto_decode(const char *bytes, size_t len, size_t max, struct span *payload, si
 void
 proto_encode(struct buf *out, const char *payload, size_t len)
 {
-    buf_printf(out, "%zu:", len);
+    buf_add_number(out, len);
+    buf_add_char(out, ':');
     buf_add(out, payload, len);
     buf_add_char(out, ',');
 }
