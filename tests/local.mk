@@ -1,6 +1,7 @@
 # Unit programs mirror the tree; fuzz targets replay their corpus here.
 include tests/unit/local.mk
 include tests/fuzz/local.mk
+include tests/bench/local.mk
 
 # --- the rules of the tree ---
 dist_check_SCRIPTS = tests/check-includes

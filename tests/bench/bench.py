@@ -1,0 +1,35 @@
+"""bench - runs the parts that are asked for; see contrib/bench."""
+
+import argparse
+import datetime
+import os
+import platform
+
+import figures
+import hits
+from stage import Stage
+
+PARTS = {"hits": hits.bench}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="contrib/bench", description="Measures sts-cached and sts-milter.")
+    parser.add_argument("build", help=argparse.SUPPRESS)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="fewer points and rounds: under a minute")
+    parser.add_argument("--json", action="store_true", help="every value measured, at the end")
+    options = parser.parse_args()
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    report = figures.Report(options.json)
+    report.note(f"{datetime.date.today()}, {os.cpu_count()} cores, Linux {platform.release()}, load average "
+                f"{os.getloadavg()[0]:.1f}")
+    for name in options.parts or PARTS:
+        with Stage(options.build) as stage:
+            PARTS[name](stage, report, options.quick)
+    report.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+# The bench (contrib/bench): built by `make check`, run by hand.
+BENCH_COMMON = tests/bench/names.c tests/bench/names.h tests/bench/times.c tests/bench/times.h
+BENCH_TOOLS = \
+	tests/bench/load \
+	tests/bench/bare_epoll \
+	tests/bench/bare_event \
+	tests/bench/world
+
+check_PROGRAMS += $(BENCH_TOOLS)
+bench-programs: $(BENCH_TOOLS)
+.PHONY: bench-programs
+EXTRA_DIST += tests/bench/README.md tests/bench/bench.py tests/bench/figures.py tests/bench/hits.py \
+	tests/bench/stage.py
+
+tests_bench_load_SOURCES = tests/bench/load.c $(BENCH_COMMON)
+tests_bench_load_LDADD = $(COMMON_LIBS)
+
+tests_bench_bare_epoll_SOURCES = tests/bench/bare_epoll.c $(BENCH_COMMON)
+tests_bench_bare_epoll_LDADD = $(COMMON_LIBS)
+
+tests_bench_bare_event_SOURCES = tests/bench/bare_event.c $(BENCH_COMMON)
+tests_bench_bare_event_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_bench_bare_event_LDADD = $(COMMON_LIBS) $(EVENT_LIBS)
+
+tests_bench_world_SOURCES = tests/bench/world.c tests/bench/world_dns.c tests/bench/world_dns.h \
+	tests/bench/world_certs.c tests/bench/world_certs.h tests/fake/dns_packet.c tests/fake/dns_packet.h $(BENCH_COMMON)
+tests_bench_world_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_bench_world_LDADD = $(COMMON_LIBS) $(OPENSSL_LIBS)
