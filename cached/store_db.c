@@ -1,9 +1,12 @@
 #include "cached/store_db.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cached/store_db_lmdb.h"
 #include "cached/store_guard.h"
@@ -11,7 +14,13 @@
 
 #define FORMAT_KEY "format"
 
-enum { FORMAT_VERSION = 1, FORMAT_DIGITS = 9, DATABASES = 1 + STORE_DB_INDEXES, FILE_MODE = 0600 };
+enum {
+    FORMAT_VERSION = 1,
+    FORMAT_DIGITS = 9,
+    DATABASES = 1 + STORE_DB_INDEXES,
+    FILE_MODE = 0600,
+    READERS_BYTES = 8192 /* LMDB's own size for its default of 126 readers */
+};
 
 enum store_db_status
 store_db_status_of(int error)
@@ -187,6 +196,23 @@ on_expected_assert(MDB_env *env, const char *message)
     abort();
 }
 
+/* LMDB writes to its file of readers through a map, and does not ask whether the disk has room for
+ * it: on a full one that would be a SIGBUS. Returns an errno. */
+static int
+reserve_readers(const char *path)
+{
+    char readers[PATH_MAX];
+    int fd, error;
+
+    snprintf(readers, sizeof readers, "%s-lock", path);
+    fd = open(readers, O_RDWR | O_CREAT | O_CLOEXEC, FILE_MODE);
+    if (fd < 0)
+        return errno;
+    error = posix_fallocate(fd, 0, READERS_BYTES);
+    close(fd);
+    return error;
+}
+
 static int
 open_env(struct store_db *db, const char *path, int64_t size, enum store_db_access access)
 {
@@ -198,6 +224,8 @@ open_env(struct store_db *db, const char *path, int64_t size, enum store_db_acce
     size_t page = 65536; /* a multiple of every page size */
     int error = mdb_env_create(&db->env), dead;
 
+    if (!error && access == STORE_DB_SHARED)
+        error = reserve_readers(path);
     if (error)
         return error;
     if (size < STORE_DB_SIZE_MIN)

@@ -42,3 +42,6 @@ EXTRA_DIST += tests/system/test_farm_chaos.py tests/system/test_farm_connections
 
 # --- each MTA while the policy service is down, late or talks nonsense ---
 EXTRA_DIST += tests/system/test_matrix_daemon.py tests/system/lab/standin.py
+
+# --- every fault that can strike, and the test that shows it ---
+EXTRA_DIST += tests/FAULTS.md tests/system/test_faults.py tests/system/lab/preload.py tests/fake/preload_alloc.c tests/fake/preload_clock.c

@@ -29,6 +29,7 @@ redis.py       redis-server and redis-sentinel, installed by contrib/install-dep
 proxy.py       what lies between nodes and Redis: slow, or refusing
 network.py     a second network namespace, whose packets can be dropped
 forger.py      records as an attacker writes them
+preload.py     a wall clock and an allocator that go wrong while a daemon runs
 load.py        a constant stream of questions, each answer judged
 demo.py        the demonstration of contrib/quickstart
 demo_farm.py   that of a farm

@@ -115,7 +115,7 @@ class Daemon:
         self.state.mkdir(exist_ok=True)
         self.values = {"dns_port": dns_port, "fetch_port": fetch_port, "ca_file": ca_file, "query_port": free_port(),
                        "more": ""}
-        self.process = None
+        self.process, self.environment = None, {}
 
     def write_config(self, **changes):
         values = {**self.values, **changes}
@@ -134,7 +134,8 @@ fetch {{ port = {values['fetch_port']}  ca-file = "{values['ca_file']}"  timeout
         self.write_config()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([find_program("sts-cached"), "-f", "-c", self.config],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env={**os.environ, **self.environment})
 
     def start_at_once(self):
         """Returns in the very moment when the first socket is there, whatever else is not."""

@@ -1,0 +1,85 @@
+/* preload_alloc - an allocator that fails when a test says so (LD_PRELOAD).
+ * The file named in PRELOAD_ALLOC holds three numbers of 32 bits, read anew each time: one
+ * allocation in so many fails (0: none), counted over those of the object whose file name contains
+ * the text in PRELOAD_CALLER ("" : of all); how many have failed, which is written here; unused. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct control {
+    uint32_t every, failed, counted;
+};
+
+static struct control *control;
+static const char *caller_part;
+static void *(*real_malloc)(size_t);
+static void *(*real_calloc)(size_t, size_t);
+static void *(*real_realloc)(void *, size_t);
+
+__attribute__((constructor)) static void
+begin(void)
+{
+    int fd = open(getenv("PRELOAD_ALLOC"), O_RDWR | O_CLOEXEC);
+    void *map = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (map == MAP_FAILED)
+        abort();
+    close(fd);
+    caller_part = getenv("PRELOAD_CALLER");
+    control = map;
+}
+
+static void
+find_real(void)
+{
+    if (real_malloc != NULL)
+        return;
+    *(void **)&real_calloc = dlsym(RTLD_NEXT, "calloc");
+    *(void **)&real_realloc = dlsym(RTLD_NEXT, "realloc");
+    *(void **)&real_malloc = dlsym(RTLD_NEXT, "malloc");
+}
+
+static bool
+fails_now(const void *caller)
+{
+    Dl_info object;
+    uint32_t every = control == NULL ? 0 : __atomic_load_n(&control->every, __ATOMIC_RELAXED);
+
+    if (every == 0)
+        return false;
+    if (caller_part != NULL && *caller_part != '\0' &&
+        (!dladdr(caller, &object) || strstr(object.dli_fname, caller_part) == NULL))
+        return false;
+    if (__atomic_add_fetch(&control->counted, 1, __ATOMIC_RELAXED) % every != 0)
+        return false;
+    __atomic_add_fetch(&control->failed, 1, __ATOMIC_RELAXED);
+    errno = ENOMEM;
+    return true;
+}
+
+void *
+malloc(size_t size)
+{
+    find_real();
+    return fails_now(__builtin_return_address(0)) ? NULL : real_malloc(size);
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+    find_real();
+    return fails_now(__builtin_return_address(0)) ? NULL : real_calloc(count, size);
+}
+
+void *
+realloc(void *old, size_t size)
+{
+    find_real();
+    return fails_now(__builtin_return_address(0)) ? NULL : real_realloc(old, size);
+}

@@ -1,0 +1,263 @@
+"""What strikes a host strikes sts-cached: the disk, the files, the clock, the resolvers. FAULTS.md lists all.
+
+Each test has an Internet and a daemon of its own, and says what must stay true meanwhile and after.
+"""
+
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import bring_network_up
+from lab import namespace
+from lab.preload import Clock
+from lab.process import wait_until
+from vectors.asker import Asker, verdict_fields
+from vectors.internet import SANITIZER_MARKS, Internet, find_program, policy
+
+SECURE = "OK secure match=mx.{0} servername=hostname"
+LARGE = policy(mx_hosts=("mx.DOMAIN", *(f"h{n}.example.net" for n in range(2700))))
+NOT_KEPT = "the store cannot keep the policy of"
+
+
+@pytest.fixture(name="own")
+def fixture_own(tmp_path):
+    bring_network_up()
+    own = Internet(tmp_path)
+    yield own
+    if own.daemon.process and own.daemon.process.poll() is None:
+        assert own.daemon.stop() == 0
+    own.stop()
+    if own.daemon.process:
+        own.daemon.check_log()
+
+
+@pytest.fixture(name="disk")
+def fixture_disk(own):
+    """The state directory is a file system of its own, of half a megabyte."""
+    assert namespace.is_private(), "not in a private namespace: start the tests with tests/system/run"
+    disk = Disk(own.daemon.state)
+    yield disk
+    if own.daemon.process and own.daemon.process.poll() is None:
+        own.daemon.stop()
+    disk.remove()
+
+
+class Disk:
+    def __init__(self, path):
+        self.path, self.ballast = path, path / "ballast"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "disk", path], check=True)
+
+    def remove(self):
+        subprocess.run(["umount", self.path], check=True)
+
+    def fill(self):
+        with open(self.ballast, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+
+    def free(self):
+        self.ballast.unlink()
+
+    def set_writable(self, writable):
+        subprocess.run(["mount", "-o", f"remount,{'rw' if writable else 'ro'}", self.path], check=True)
+
+
+def publish(own, count=1, **options):
+    domains = [own.new_domain() for _ in range(count)]
+    for domain in domains:
+        own.publish(domain, **options)
+    return domains
+
+
+def assert_secure(own, domains):
+    assert {domain: own.verdict(domain)["verdict"] for domain in domains} == dict.fromkeys(domains, "secure")
+
+
+def take_source_away(own):
+    own.policy_hosts.stop()
+    own.dns.stop()
+
+
+def start_refused(own):
+    """What the daemon says that must not start; its exit status is that of any trouble at the start."""
+    own.daemon.write_config()
+    done = subprocess.run([find_program("sts-cached"), "-f", "-c", own.daemon.config], capture_output=True, text=True,
+                          check=False, timeout=20)
+    assert done.returncode == 1, done
+    assert not any(mark in done.stderr for mark in SANITIZER_MARKS), done.stderr
+    return done.stderr
+
+
+def test_disk_full(own, disk):
+    """Policies learnt while nothing can be written are in force from memory, the operator is told, what
+    was on disk stays there, and writing goes on when there is room."""
+    own.daemon.start()
+    before = publish(own, 5)
+    assert_secure(own, before)
+    time.sleep(0.3)
+    disk.fill()
+    meanwhile = publish(own, 5, body=LARGE)
+    assert_secure(own, meanwhile)
+    wait_until(lambda: NOT_KEPT in own.daemon.log_text(), "nobody is told")
+    assert_secure(own, before + meanwhile)
+    disk.free()
+    after = publish(own, 5)
+    assert_secure(own, after)
+    time.sleep(0.3)
+    own.daemon.kill()
+    take_source_away(own)
+    own.daemon.start()
+    assert_secure(own, before + after)
+
+
+def test_start_on_a_full_disk(own, disk):
+    """What is on a full disk is known after a start; a new store there is refused with the cause."""
+    disk.fill()
+    assert "No space left on device" in start_refused(own)
+    disk.free()
+    own.daemon.start()
+    domains = publish(own, 5)
+    assert_secure(own, domains)
+    assert own.daemon.stop() == 0
+    disk.fill()
+    take_source_away(own)
+    own.daemon.start()
+    assert_secure(own, domains)
+
+
+def test_read_only_directory(own, disk):
+    """No start, as no policy could be kept and old ones would not be renewed: mail waits for the
+    operator, who is told why. Nothing is lost by it."""
+    own.daemon.start()
+    domains = publish(own, 5)
+    assert_secure(own, domains)
+    assert own.daemon.stop() == 0
+    disk.set_writable(False)
+    assert "Read-only file system" in start_refused(own)
+    disk.set_writable(True)
+    take_source_away(own)
+    own.daemon.start()
+    assert_secure(own, domains)
+
+
+def test_store_full(own):
+    """More large policies than store-size holds: all are in force from memory; those that the store took
+    outlive a kill."""
+    own.daemon.values["more"] = 'store-size = "1M"'
+    own.daemon.start()
+    domains = publish(own, 30, body=LARGE)
+    assert_secure(own, domains)
+    wait_until(lambda: "it is full, and all policies in it are in use" in own.daemon.log_text(), "nobody is told")
+    assert_secure(own, domains)
+    assert (own.daemon.state / "policies.mdb").stat().st_size <= 1 << 20
+    own.daemon.kill()
+    take_source_away(own)
+    own.daemon.start()
+    kept = [domain for domain in domains if own.verdict(domain)["verdict"] == "secure"]
+    assert len(kept) >= 5, kept
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def start_wholly(own):
+    own.daemon.start()
+    wait_until(lambda: "info: ready" in own.daemon.log_text(), own.daemon.log_text)
+
+
+def reload_refused(own):
+    before = own.daemon.log_text().count("the old settings stay in force")
+    own.daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: own.daemon.log_text().count("the old settings stay in force") > before, own.daemon.log_text, 10)
+
+
+def test_ca_file_gone_at_reload(own, tmp_path):
+    """The certificates that were read before are believed in until a reload finds some."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(own.certificates.file.read_bytes())
+    own.daemon.values["ca_file"] = ca_file
+    start_wholly(own)
+    for damage in (ca_file.unlink, lambda: ca_file.write_text(""), lambda: ca_file.write_text("no certificate")):
+        damage()
+        reload_refused(own)
+        assert_secure(own, publish(own))
+    ca_file.write_bytes(own.certificates.file.read_bytes())
+    own.daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "info: reloaded" in own.daemon.log_text(), own.daemon.log_text, 10)
+    assert_secure(own, publish(own))
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_no_descriptors_left(own):
+    """EMFILE: who is connected is answered, what needs a new socket is unknown and not none, nothing spins,
+    and when there are descriptors again those who waited are served."""
+    own.daemon.start()
+    known, new = publish(own, 3), publish(own, 1)[0]
+    assert_secure(own, known)
+    pid = own.daemon.process.pid
+    with Asker(own.daemon.query_socket) as connected:
+        assert connected.ask(f"sts {known[0]}") == SECURE.format(known[0])
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        with Asker(own.daemon.query_socket) as waiting:
+            waiting.send(f"sts {known[1]}")
+            used = cpu_seconds(pid)
+            time.sleep(1)
+            assert cpu_seconds(pid) - used < 0.3
+            assert connected.ask(f"sts {known[0]}") == SECURE.format(known[0])
+            assert verdict_fields(connected.ask(f"verdict {new}"))["verdict"] in ("unknown", "pending")
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            assert waiting.receive() == SECURE.format(known[1])
+    assert_secure(own, publish(own))
+    assert own.daemon.stsctl("refresh", new).returncode == 0
+    assert_secure(own, [new])
+
+
+# --- clocks -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="clock")
+def fixture_clock(own, tmp_path):
+    made = Clock(tmp_path)
+    own.daemon.environment = made.environment
+    return made
+
+
+DAY_S = 86400
+
+
+@pytest.mark.parametrize("step_s", [DAY_S, -DAY_S], ids=["forward", "back"])
+def test_clock_is_set(own, clock, step_s):
+    """A day either way ends no policy, neither one in memory nor one that is only on disk, and a restart
+    keeps those that have not ended by then. (With the clock before their certificates' beginning no new
+    policies can be fetched.)"""
+    own.daemon.start()
+    week, hour = publish(own, 3, body=policy(max_age="604800")), publish(own, 1, body=policy(max_age="3600"))
+    assert_secure(own, week + hour)
+    time.sleep(0.3)
+    clock.step(step_s)
+    assert_secure(own, week + hour)
+    assert [len(own.policy_hosts.hosts[f"mta-sts.{domain}"].requests) for domain in week + hour] == [1] * 4
+    if step_s > 0:
+        assert_secure(own, publish(own, body=policy(max_age="604800")))
+    own.daemon.kill()
+    take_source_away(own)
+    own.daemon.start()
+    assert_secure(own, week)
+    clock.step(0)
+    assert_secure(own, week)
+    own.daemon.kill()
+    own.daemon.start()
+    assert_secure(own, week)
