@@ -12,7 +12,11 @@
 #include "common/log.h"
 #include "common/proto.h"
 
-enum { READ_SIZE = 16 * 1024, IN_MAX = 2 * READ_SIZE };
+enum {
+    READ_SIZE = 16 * 1024,
+    IN_MAX = 2 * READ_SIZE,
+    KEPT_EMPTY_MAX = 8 * 1024 /* an empty buffer above it is given back */
+};
 
 /* A question under way; its answer waits for those before it. */
 struct slot {
@@ -38,6 +42,9 @@ struct conn {
     struct slot *spare; /* while the pump runs: it serves one question after the other */
     int64_t read_ms;    /* when the bytes taken now arrived */
     short watched;      /* EV_READ, EV_WRITE: the events that are added */
+    size_t held;        /* bytes of answers that wait for an earlier one */
+    size_t counted;     /* of this client in `unread_bytes` */
+    bool moved;         /* a whole frame was taken, or something written */
     bool stall_clock_runs;
     bool eof;      /* the client sends no more */
     bool stopped;  /* we take no more */
@@ -96,6 +103,13 @@ drop_spare(struct conn *c)
     c->spare = NULL;
 }
 
+static void
+slot_finish(struct slot *slot)
+{
+    slot->done = true;
+    slot->conn->held += slot->reply.len;
+}
+
 /* Moves the answers that are there, up to the first that is not. */
 static void
 collect(struct conn *c)
@@ -103,6 +117,7 @@ collect(struct conn *c)
     struct slot *slot;
 
     while ((slot = STAILQ_FIRST(&c->slots)) != NULL && slot->done) {
+        c->held -= slot->reply.len;
         proto_encode(&c->out, buf_string(&slot->reply), slot->reply.len);
         slot_remove(c, slot);
     }
@@ -119,7 +134,7 @@ reply(struct slot *slot, const struct judgement *j)
         buf_reset(&slot->reply);
         buf_add_string(&slot->reply, "TEMP the reply would be too long");
     }
-    slot->done = true;
+    slot_finish(slot);
 }
 
 static void on_judged(const struct judgement *, void *);
@@ -225,7 +240,7 @@ on_control_reply(const char *payload, size_t len, void *arg)
         buf_reset(&slot->reply);
         buf_add_string(&slot->reply, "ERR 2 the reply is too long");
     }
-    slot->done = true;
+    slot_finish(slot);
     event_active(slot->conn->readable, EV_READ, 0);
 }
 
@@ -246,10 +261,16 @@ take_command(struct conn *c, struct span payload)
 
 /* --- bytes -------------------------------------------------------------------------------- */
 
+static size_t
+unread(const struct conn *c)
+{
+    return c->out.len + c->held;
+}
+
 static bool
 may_take_more(const struct conn *c)
 {
-    return !c->stopped && c->slot_count < CONN_PIPELINE_MAX && c->out.len < CONN_OUT_HIGH;
+    return !c->stopped && c->slot_count < CONN_PIPELINE_MAX && unread(c) < CONN_OUT_HIGH;
 }
 
 /* Takes the frames that have arrived. FRAME: as many as there is room for; PARTIAL: all of them;
@@ -274,6 +295,7 @@ take_frames(struct conn *c)
     if (at > 0) {
         c->link.active_ms = c->read_ms;
         c->service->on_active(c, c->service->arg);
+        c->moved |= c->out.len == 0;
     }
     buf_consume(&c->in, at);
     return frame;
@@ -312,8 +334,32 @@ write_some(struct conn *c)
         if (n < 0)
             return errno == EAGAIN || errno == EINTR;
         buf_consume(&c->out, (size_t)n);
+        c->moved = true;
     }
     return true;
+}
+
+/* A client that paused after a long pipeline keeps no room for the next one. */
+static void
+give_back(struct buf *b)
+{
+    if (b->len == 0 && b->size > KEPT_EMPTY_MAX)
+        buf_done(b);
+}
+
+/* Accounts for what the client has not read. False: all clients together leave too much unread, and
+ * this one more than its share. */
+static bool
+is_within_share(struct conn *c)
+{
+    struct stats *stats = c->service->stats;
+
+    if (c->kind != CONN_QUERY)
+        return true; /* few, permitted, and their replies may be long */
+    stats->unread_bytes += unread(c) - c->counted;
+    c->counted = unread(c);
+    return c->out.len == 0 || stats->unread_bytes <= CONN_UNREAD_MAX ||
+           c->counted <= CONN_UNREAD_MAX / (stats->connections_open + 1);
 }
 
 static void
@@ -328,21 +374,39 @@ watch_for(struct conn *c, struct event *event, short kind, bool wanted)
         event_del(event);
 }
 
-/* Which events matter now; the clock for stalling runs while a frame is half read or answers are
- * not taken. */
+/* The clock for stalling runs while a frame is half read or answers are not taken, and begins anew
+ * only with a whole frame or when some are taken: neither a byte now and then nor asking for more
+ * keeps a place. */
 static void
-watch(struct conn *c)
+watch_stalling(struct conn *c)
 {
     struct timeval stall = {.tv_sec = CONN_STALL_S};
     bool may_stall = c->out.len > 0 || (c->in.len > 0 && c->slot_count == 0);
 
-    watch_for(c, c->readable, EV_READ, may_take_more(c) && !c->eof);
-    watch_for(c, c->writable, EV_WRITE, c->out.len > 0);
-    if (may_stall)
-        event_add(c->stalled, &stall); /* anew with each step forward */
-    else if (c->stall_clock_runs)
+    if (may_stall && (c->moved || !c->stall_clock_runs))
+        event_add(c->stalled, &stall);
+    else if (!may_stall && c->stall_clock_runs)
         event_del(c->stalled);
     c->stall_clock_runs = may_stall;
+    c->moved = false;
+}
+
+/* Which events matter now. */
+static void
+watch(struct conn *c)
+{
+    give_back(&c->in);
+    give_back(&c->out);
+    watch_for(c, c->readable, EV_READ, may_take_more(c) && !c->eof);
+    watch_for(c, c->writable, EV_WRITE, c->out.len > 0);
+    watch_stalling(c);
+}
+
+static void
+cut_off(struct conn *c)
+{
+    c->service->stats->connections_stalled++;
+    conn_close(c);
 }
 
 /* Goes round while there are whole frames and room for their answers: no event would come for what
@@ -367,6 +431,8 @@ pump(struct conn *c)
     if (!alive || frame == PROTO_BAD || buf_failed(&c->out) ||
         ((c->eof || c->stopped) && c->slot_count == 0 && c->out.len == 0))
         conn_close(c);
+    else if (!is_within_share(c))
+        cut_off(c);
     else
         watch(c);
 }
@@ -394,7 +460,7 @@ static void
 on_stalled(int fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    conn_close(arg);
+    cut_off(arg);
 }
 
 /* --- life --------------------------------------------------------------------------------- */
@@ -437,6 +503,7 @@ conn_close(struct conn *c)
     event_free(c->writable);
     event_free(c->stalled);
     close(c->fd);
+    c->service->stats->unread_bytes -= c->counted;
     buf_done(&c->in);
     buf_done(&c->out);
     c->service->on_closed(c, c->service->arg);

@@ -2,7 +2,9 @@
  * Reads a batch, answers what can be answered, writes once; waits for the socket only when a write
  * would block. A client that half-closes still gets its answers. A bad frame ends its own
  * connection only. Who does not read what was answered is not asked for more, and is cut off after
- * CONN_STALL_S without progress, as is one who leaves a frame unfinished. */
+ * CONN_STALL_S without taking any of it, as is one who leaves a frame unfinished for so long. What
+ * all clients leave unread is bounded, too: above CONN_UNREAD_MAX whoever holds more than his share
+ * is cut off at once. */
 #ifndef STS_CACHED_CONN_H
 #define STS_CACHED_CONN_H
 
@@ -18,6 +20,7 @@ enum {
     CONN_PIPELINE_MAX = 128,         /* questions of one client under way */
     CONN_OUT_MAX = 32 * 1024 * 1024, /* bytes of answers unread; a control reply may be long */
     CONN_OUT_HIGH = 256 * 1024,      /* above it nothing more is read */
+    CONN_UNREAD_MAX = 64 << 20,      /* of all query connections */
     CONN_STALL_S = 30
 };
 

@@ -56,7 +56,7 @@ struct figure {
     uint64_t value;
 };
 
-enum { FIGURES = 24 };
+enum { FIGURES = 26 };
 
 static void
 figures_of(const struct stats *s, struct figure out[FIGURES])
@@ -72,6 +72,9 @@ figures_of(const struct stats *s, struct figure out[FIGURES])
         {"weakened", "counter", "Policies that became weaker.", s->weakened},
         {"connections_accepted", "counter", "Connections accepted.", s->connections_accepted},
         {"connections_refused", "counter", "Connections refused.", s->connections_refused},
+        {"connections_stalled", "counter", "Connections cut off for not going on.",
+         s->connections_stalled},
+        {"unread_bytes", "gauge", "Bytes of answers that clients have not taken.", s->unread_bytes},
         {"bad_frames", "counter", "Connections closed for a bad frame.", s->bad_frames},
         {"deadlines_missed", "counter", "Questions answered before the work was done.",
          s->deadlines_missed},

@@ -29,8 +29,10 @@ struct stats {
     uint64_t connections_accepted, connections_refused, bad_frames, deadlines_missed;
     uint64_t redis_lookups, redis_events, redis_shared, redis_copies, redis_stale, redis_failures;
     uint64_t redis_refused; /* records in Redis that were not the farm's, each time one was read */
+    uint64_t connections_stalled; /* cut off: half a question, or answers that were not read */
     uint64_t connections_open, resolutions_running, probes_running; /* gauges */
-    uint64_t redis_up, redis_unwritten;                             /* gauges */
+    uint64_t unread_bytes; /* gauge: answers that clients of the query sockets have not taken */
+    uint64_t redis_up, redis_unwritten; /* gauges */
 };
 
 /* Counts one answered question that took `ms`. */

@@ -31,6 +31,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_replies \
 	tests/unit/cached/test_verdict \
 	tests/unit/cached/test_conn \
+	tests/unit/cached/test_conn_attacks \
 	tests/unit/cached/test_check \
 	tests/unit/cached/test_check_lint \
 	tests/unit/cached/test_control \
@@ -288,6 +289,10 @@ tests_unit_cached_test_conn_SOURCES = tests/unit/cached/test_conn.c tests/fake/f
 	tests/fake/fake_query.h
 tests_unit_cached_test_conn_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_conn_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_conn_attacks_SOURCES = tests/unit/cached/test_conn_attacks.c \
+	tests/fake/fake_query.c tests/fake/fake_query.h
+tests_unit_cached_test_conn_attacks_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_conn_attacks_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_check_SOURCES = tests/unit/cached/test_check.c tests/fake/fake_source.c \
 	tests/fake/fake_source.h
 tests_unit_cached_test_check_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cached/conn.h"
+#include "common/buf.h"
 #include "common/log.h"
 #include "tests/fake/query_lab.h"
 
@@ -192,6 +193,28 @@ more_questions_than_are_taken_at_once(void **state)
     assert_false(listen_on(d));
     assert_int_equal(d->heard_len, MANY * strlen("9:NOTFOUND ,"));
     assert_int_equal(d->lab->source.txt_started, 1);
+}
+
+/* Each for a domain of its own, sent before the first answer: work for so many and no more. */
+static void
+no_more_than_the_limit_is_under_way(void **state)
+{
+    struct desk *d = *state;
+    struct buf frames;
+
+    buf_init(&frames, 64 * MANY);
+    for (int i = 0; i < MANY; i++)
+        buf_printf(&frames, "13:sts d%03d.test,", i);
+    send_bytes(d, frames.data, frames.len);
+    buf_done(&frames);
+    assert_heard(d, "");
+    assert_int_equal(d->lab->source.txt_started, CONN_PIPELINE_MAX);
+    no_record_for(d, "d001.test"); /* not the first: its answer waits */
+    assert_heard(d, "");
+    assert_int_equal(d->lab->source.txt_started, CONN_PIPELINE_MAX);
+    no_record_for(d, "d000.test");
+    assert_heard(d, "9:NOTFOUND ,9:NOTFOUND ,");
+    assert_int_equal(d->lab->source.txt_started, CONN_PIPELINE_MAX + 2);
 }
 
 static void
@@ -381,6 +404,7 @@ main(void)
         TEST(answers_come_in_the_order_of_the_questions),
         TEST(a_frame_may_come_byte_by_byte),
         TEST(more_questions_than_are_taken_at_once),
+        TEST(no_more_than_the_limit_is_under_way),
         TEST(a_half_close_still_gets_its_answers),
         TEST(who_hangs_up_is_forgotten),
         cmocka_unit_test(a_bad_frame_ends_the_connection),
