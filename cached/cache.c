@@ -399,13 +399,27 @@ cache_put_off_refresh(struct cache *c, struct entry *e, uint32_t wait_s)
     cache_store_write(c->store, e);
 }
 
+/* The names, then one byte of each host's state. */
+static void
+fill_mx_hosts(struct mx_set *mx, const struct mx_result *result)
+{
+    char *at = mx->names;
+
+    for (size_t i = 0; i < mx->count; i++)
+        at = stpcpy(at, result->hosts[i]) + 1;
+    if (result->dane == NULL)
+        return;
+    mx->dane = (const uint8_t *)at;
+    for (size_t i = 0; i < mx->count; i++)
+        *at++ = (char)result->dane[i];
+}
+
 void
 cache_set_mx(struct cache *c, struct entry *e, const struct mx_result *result)
 {
     size_t count = result->count < SOURCE_MX_MAX ? result->count : SOURCE_MX_MAX;
-    size_t size = sizeof(struct mx_set);
+    size_t size = sizeof(struct mx_set) + (result->dane != NULL ? count : 0);
     struct mx_set *mx;
-    char *at;
 
     for (size_t i = 0; i < count; i++)
         size += strlen(result->hosts[i]) + 1;
@@ -413,13 +427,10 @@ cache_set_mx(struct cache *c, struct entry *e, const struct mx_result *result)
     mx->until_ms = in_seconds(clamp(result->ttl_s, MX_MIN_S, MX_MAX_S));
     mx->error = result->error;
     mx->count = (uint16_t)count;
+    mx->with_dane = result->with_dane;
+    mx->dane_error = result->dane_error;
     mx->size = (uint32_t)size;
-    at = mx->names;
-    for (size_t i = 0; i < count; i++) {
-        size_t len = strlen(result->hosts[i]) + 1;
-        memcpy(at, result->hosts[i], len);
-        at += len;
-    }
+    fill_mx_hosts(mx, result);
     cache_mem_take(c->mem, e);
     free(e->mx);
     e->mx = mx;

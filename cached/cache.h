@@ -23,11 +23,14 @@ struct store;
 
 /* An MX look-up's outcome, one heap block. */
 struct mx_set {
-    int64_t until_ms;     /* boot time */
-    enum sts_error error; /* OK: hosts; or NULL_MX, NO_HOST, dns-* */
+    int64_t until_ms;          /* boot time */
+    enum sts_error error;      /* OK: hosts; or NULL_MX, NO_HOST, dns-* */
+    enum sts_error dane_error; /* dns-*: why a host is DANE_FAILED; or OK */
     uint16_t count;
-    uint32_t size; /* bytes of this block */
-    char names[];  /* `count` NUL-terminated names, best preference first */
+    bool with_dane;      /* DANE was asked for */
+    uint32_t size;       /* bytes of this block */
+    const uint8_t *dane; /* in it, enum dane_state of each host; NULL: as in struct mx_result */
+    char names[];        /* `count` NUL-terminated names, best preference first */
 };
 
 /* What became of the fetches for a domain: the back-off and the rate limit (RFC 8461 s3.3). */

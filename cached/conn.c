@@ -220,6 +220,7 @@ take_query(struct conn *c, struct span payload)
 
     slot->arrived_ms = c->read_ms;
     if (replies_read(payload, &slot->request)) {
+        slot->request.want_mx |= replies_needs_mx(&slot->request, c->service->settings);
         start_question(slot);
         return;
     }

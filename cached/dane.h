@@ -11,6 +11,9 @@
 /* Of one MX host. FAILED is no NONE: its records could not be looked up (RFC 7672 s2.2). */
 enum dane_state { DANE_NONE, DANE_USABLE, DANE_UNUSABLE, DANE_FAILED };
 
+/* "none", "usable", "unusable", "failed" */
+const char *dane_state_name(enum dane_state);
+
 struct dane_record {
     uint8_t usage, selector, matching;
     struct span data;

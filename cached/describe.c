@@ -142,6 +142,17 @@ set_reply(json_t *object, const struct judgement *j)
     free(mx);
 }
 
+/* What DANE says of each candidate host. */
+static json_t *
+dane_of(const struct judgement *j)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; i < j->candidate_count; i++)
+        json_object_set_new(object, j->candidates[i], json_string(dane_state_name(j->dane[i])));
+    return object;
+}
+
 void
 describe_judgement(const struct judgement *j, struct buf *out)
 {
@@ -157,6 +168,7 @@ describe_judgement(const struct judgement *j, struct buf *out)
     for (size_t i = 0; i < j->candidate_count; i++)
         json_array_append_new(candidates, json_string(j->candidates[i]));
     json_object_set_new(object, "candidates", candidates);
+    json_object_set_new(object, "dane", j->dane != NULL ? dane_of(j) : json_null());
     set_string(object, "source", j->source == SOURCE_NONE ? NULL : answer_source_name(j->source));
     set_reason(object, j->reason, j->detail, j->http_status);
     json_object_set_new(object, "last_failure", last_failure_of(j->entry));

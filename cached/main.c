@@ -161,8 +161,6 @@ watch_signals(struct program *p)
 static void
 warn_of_missing_parts(const struct settings *s)
 {
-    if (s->dane)
-        log_warning("dane: not part of this version, MTA-STS alone is judged");
     if (s->probe)
         log_warning("probe: not part of this version, no verdict waits for an MX host");
 }

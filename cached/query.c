@@ -104,13 +104,21 @@ on_mx(const struct mx_result *result, void *arg)
     query_take_up(r, STEP_ANSWER);
 }
 
+static enum verdict_mx
+mx_wanted(const struct query_engine *q, bool want_mx)
+{
+    if (!want_mx)
+        return VERDICT_NO_MX;
+    return q->settings->dane ? VERDICT_MX_DANE : VERDICT_MX;
+}
+
 static enum step_result
 step_mx(struct resolution *r)
 {
     struct query_engine *q = r->engine;
 
-    if (!r->want_mx || verdict_judge(r->entry, r->entry->domain, true, false, clock_boot_ms(),
-                                     &q->judgement) != VERDICT_NEEDS_MX)
+    if (!r->want_mx || verdict_judge(r->entry, r->entry->domain, mx_wanted(q, true), false,
+                                     clock_boot_ms(), &q->judgement) != VERDICT_NEEDS_MX)
         return NEXT;
     q->stats->mx_lookups++;
     r->job = source_mx(q->source, r->entry->domain, q->settings->dane, on_mx, r);
@@ -167,7 +175,7 @@ static enum verdict_need
 judge(const struct query_engine *q, const struct entry *e, const char *domain, bool want_mx,
       bool host_only, int64_t now_ms, struct judgement *j)
 {
-    enum verdict_need need = verdict_judge(e, domain, want_mx, host_only, now_ms, j);
+    enum verdict_need need = verdict_judge(e, domain, mx_wanted(q, want_mx), host_only, now_ms, j);
 
     if (need == VERDICT_FINAL && j->verdict == VERDICT_NONE && j->policy == NULL &&
         farm_is_blind(q->farm)) {
@@ -408,7 +416,7 @@ static bool
 answer_unseen(struct query_engine *q, const char *domain, enum sts_error reason, int64_t arrived_ms,
               struct judgement *now)
 {
-    verdict_judge(NULL, domain, false, false, 0, now);
+    verdict_judge(NULL, domain, VERDICT_NO_MX, false, 0, now);
     now->verdict = VERDICT_NONE;
     now->reason = reason;
     speak(q, now, clock_boot_ms() - arrived_ms);

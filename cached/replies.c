@@ -72,6 +72,18 @@ replies_read(struct span payload, struct map_request *request)
     return request->hop.kind == NEXTHOP_DOMAIN || request->hop.kind == NEXTHOP_HOST;
 }
 
+static bool
+is_for_postfix(const struct map_request *request)
+{
+    return request->map == MAP_POSTFIX || request->map == MAP_POSTFIX_TLSRPT;
+}
+
+bool
+replies_needs_mx(const struct map_request *request, const struct settings *s)
+{
+    return s->dane && is_for_postfix(request);
+}
+
 /* --- lists of patterns ----------------------------------------------------------------------- */
 
 /* "*.example.net" is ".example.net" in match=. */
@@ -241,6 +253,25 @@ write_temporary(const struct judgement *j, struct buf *out)
                sts_error_text(j->reason));
 }
 
+/* Postfix looks for TLSA itself, so only it is told of DANE. `dane-on-failure` = defer: none of the
+ * hosts may be delivered to while nobody knows whether it has TLSA (RFC 7672 s2.2). */
+static bool
+write_dane(const struct map_request *request, const struct judgement *j, const struct settings *s,
+           struct buf *out)
+{
+    if (!is_for_postfix(request))
+        return false;
+    if (j->verdict == VERDICT_DANE)
+        buf_add_string(out, "OK dane-only");
+    else if (j->verdict == VERDICT_SECURE && j->dane_failed &&
+             s->dane_on_failure == DANE_FAILURE_DEFER)
+        buf_printf(out, "TEMP the TLSA records of the MX hosts of %s cannot be looked up: %s",
+                   j->domain, sts_error_text(j->reason));
+    else
+        return false;
+    return true;
+}
+
 /* What a map says: a policy that is in force holds, also while TXT is asked anew before a refusal
  * (the verdict is pending then). */
 static enum verdict
@@ -263,6 +294,8 @@ write_map(const struct map_request *request, const struct judgement *j, const st
     case VERDICT_SECURE:
     case VERDICT_DANE:
     case VERDICT_REFUSE:
+        if (write_dane(request, j, s, out))
+            break;
         if (request->map == MAP_STSMX)
             buf_add_string(out, replies_refuses_host(request, j) ? "NOTFOUND " : "OK ok");
         else

@@ -28,6 +28,9 @@ struct map_request {
  * (unknown map, literal, no domain); replies_write may be called at once, without a judgement. */
 bool replies_read(struct span payload, struct map_request *);
 
+/* True when the reply may be left to DANE, which only the MX set can tell: Postfix' names while
+ * `dane` is on. */
+bool replies_needs_mx(const struct map_request *, const struct settings *);
 /* True when the reply would be better with the MX set, which was not asked for: a list too long for
  * Sendmail. */
 bool replies_wants_mx(const struct map_request *, const struct judgement *);

@@ -116,6 +116,25 @@ print_last_failure(FILE *out, const json_t *object)
 
 /* --- query ------------------------------------------------------------------------------------ */
 
+/* "dane: mx1.example.com usable, mx2.example.com none" */
+static void
+print_dane(FILE *out, json_t *states)
+{
+    const char *host, *separator = "dane: ";
+    json_t *state;
+
+    json_object_foreach(states, host, state)
+    {
+        fputs(separator, out);
+        print_bytes(out, host, strlen(host));
+        fputc(' ', out);
+        print_key(out, states, host);
+        separator = ", ";
+    }
+    if (json_object_size(states) > 0)
+        fputc('\n', out);
+}
+
 void
 print_verdict(FILE *out, const json_t *reply)
 {
@@ -126,6 +145,7 @@ print_verdict(FILE *out, const json_t *reply)
         print_reason(out, reply);
         fputc('\n', out);
     }
+    print_dane(out, json_object_get(reply, "dane"));
     if (json_is_string(json_object_get(reply, "mode")))
         print_last_failure(out, reply);
 }

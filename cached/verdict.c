@@ -70,29 +70,63 @@ add_mx_hosts(struct judgement *out, const struct mx_set *mx)
     }
 }
 
+static bool
+is_known(const struct mx_set *mx, enum verdict_mx want, int64_t now_ms)
+{
+    return mx != NULL && now_ms < mx->until_ms && (want != VERDICT_MX_DANE || mx->with_dane);
+}
+
+static size_t
+count_state(const struct mx_set *mx, enum dane_state state)
+{
+    size_t count = 0;
+
+    for (unsigned i = 0; i < mx->count; i++)
+        count += mx->dane[i] == state;
+    return count;
+}
+
+/* RFC 8461 s2: MTA-STS must not override DANE, so that comes first where a host has it. One host
+ * of which it could not be looked up stops nothing. */
+static bool
+is_left_to_dane(struct judgement *out, const struct mx_set *mx)
+{
+    out->dane = mx->dane;
+    out->dane_failed = count_state(mx, DANE_FAILED) == mx->count;
+    return count_state(mx, DANE_USABLE) > 0;
+}
+
 /* RFC 8461 s5.1: candidates that the policy does not list are passed over; only when none is left
  * does mail wait. */
 static enum verdict_need
-judge_hosts(struct judgement *out, const struct mx_set *mx, bool host_only, int64_t now_ms)
+judge_hosts(struct judgement *out, enum verdict_mx want, bool host_only, int64_t now_ms)
 {
+    const struct mx_set *mx = out->entry->mx;
+    enum sts_error reason = STS_OK;
+
     if (host_only) {
         add_candidate(out, out->domain);
-    } else if (mx == NULL || now_ms >= mx->until_ms) {
+    } else if (!is_known(mx, want, now_ms)) {
         return VERDICT_NEEDS_MX;
     } else if (mx->error == STS_NULL_MX) {
         return final(out, VERDICT_REFUSE, STS_NULL_MX);
-    } else if (mx->error != STS_OK) {
+    } else if (mx->error != STS_OK && policy_mx_count(out->policy) > 0) {
         return final(out, VERDICT_SECURE, mx->error);
     } else {
         add_mx_hosts(out, mx);
+        if (want == VERDICT_MX_DANE && mx->dane != NULL) {
+            if (is_left_to_dane(out, mx))
+                return final(out, VERDICT_DANE, STS_OK);
+            reason = mx->dane_error;
+        }
     }
     if (out->host_count > 0)
-        return final(out, VERDICT_SECURE, STS_OK);
+        return final(out, VERDICT_SECURE, reason);
     return refuse(out, STS_MX_NOT_LISTED, now_ms);
 }
 
 static enum verdict_need
-judge_policy(struct judgement *out, bool want_mx, bool host_only, int64_t now_ms)
+judge_policy(struct judgement *out, enum verdict_mx want, bool host_only, int64_t now_ms)
 {
     const struct entry *e = out->entry;
 
@@ -106,11 +140,11 @@ judge_policy(struct judgement *out, bool want_mx, bool host_only, int64_t now_ms
     case POLICY_MODE_ENFORCE:
         break;
     }
-    if (policy_mx_count(e->policy) == 0)
+    if (policy_mx_count(e->policy) == 0 && want != VERDICT_MX_DANE)
         return refuse(out, STS_MX_NOT_LISTED, now_ms);
-    if (!want_mx)
+    if (want == VERDICT_NO_MX)
         return final(out, VERDICT_SECURE, STS_OK);
-    return judge_hosts(out, e->mx, host_only, now_ms);
+    return judge_hosts(out, want, host_only, now_ms);
 }
 
 /* Without a policy: the newest firm word first, what is merely unknown last. An unknown outcome is
@@ -134,7 +168,7 @@ judge_absence(struct judgement *out, int64_t now_ms)
 }
 
 enum verdict_need
-verdict_judge(const struct entry *entry, const char *domain, bool want_mx, bool host_only,
+verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx want, bool host_only,
               int64_t now_ms, struct judgement *out)
 {
     out->verdict = VERDICT_UNKNOWN;
@@ -147,8 +181,10 @@ verdict_judge(const struct entry *entry, const char *domain, bool want_mx, bool 
     out->policy = NULL;
     out->expires_s = 0;
     out->host_count = out->candidate_count = 0;
+    out->dane = NULL;
+    out->dane_failed = false;
     if (verdict_policy_in_force(entry, now_ms))
-        return judge_policy(out, want_mx, host_only, now_ms);
+        return judge_policy(out, want, host_only, now_ms);
     return entry != NULL ? judge_absence(out, now_ms) : VERDICT_NEEDS_TXT;
 }
 

@@ -18,6 +18,10 @@ enum {
 /* What must be found out before the verdict is final. */
 enum verdict_need { VERDICT_FINAL, VERDICT_NEEDS_TXT, VERDICT_NEEDS_MX, VERDICT_NEEDS_RECHECK };
 
+/* What of the candidate hosts is judged: nothing; whether the policy lists them; what DANE says of
+ * them first (`dane` = on). */
+enum verdict_mx { VERDICT_NO_MX, VERDICT_MX, VERDICT_MX_DANE };
+
 /* What is answered: facts for the front ends to put in their words. Everything is borrowed; hosts
  * point into the entry's MX set. */
 struct judgement {
@@ -34,13 +38,15 @@ struct judgement {
     size_t host_count;
     const char *candidates[SOURCE_MX_MAX]; /* all candidate hosts, when MX was asked */
     size_t candidate_count;
+    const uint8_t *dane; /* enum dane_state of each candidate; NULL: not looked at, or not secure */
+    bool dane_failed;    /* of no candidate DANE could be looked up */
 };
 
-/* Judges what `entry` (NULL: nothing) knows of `domain` at `now_ms`. `want_mx`: the candidate hosts
- * are to be judged too; `host_only`: the domain itself is the only candidate ("[host]").
+/* Judges what `entry` (NULL: nothing) knows of `domain` at `now_ms`. `host_only`: the
+ * domain itself is the only candidate ("[host]"), of which DANE is not asked.
  * VERDICT_FINAL: `*out` is complete. VERDICT_NEEDS_RECHECK: `*out` is a refusal that must not be
  * spoken before TXT was asked anew (RFC 8461 s5.1). Else `*out` holds no verdict yet. */
-enum verdict_need verdict_judge(const struct entry *entry, const char *domain, bool want_mx,
+enum verdict_need verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx,
                                 bool host_only, int64_t now_ms, struct judgement *out);
 
 /* What to say when time is up before the verdict is final: `need` is what is still missing, and

@@ -172,6 +172,21 @@ lab_mx(struct lab *lab, enum sts_error error, const char *host)
 }
 
 void
+lab_mx_dane(struct lab *lab, const char *host, enum dane_state state)
+{
+    struct mx_result result = {.ttl_s = 300,
+                               .hosts = &host,
+                               .count = 1,
+                               .secure = true,
+                               .with_dane = true,
+                               .dane = &state,
+                               .dane_error = state == DANE_FAILED ? STS_DNS_SERVFAIL : STS_OK};
+
+    assert_true(lab->source.with_dane);
+    fake_source_end_mx(&lab->source, LAB_DOMAIN, &result);
+}
+
+void
 lab_hold(struct lab *lab, const char *id, const char *mode, unsigned max_age_s)
 {
     struct asker asker;

@@ -60,6 +60,7 @@ void lab_fetch(struct lab *, const char *mode, unsigned max_age_s);
 void lab_fetch_body(struct lab *, const char *body);
 void lab_fetch_fails(struct lab *, enum sts_error);
 void lab_mx(struct lab *, enum sts_error, const char *host);
+void lab_mx_dane(struct lab *, const char *host, enum dane_state); /* of a secure set */
 
 /* Brings a policy in force whose TXT record has this id. */
 void lab_hold(struct lab *, const char *id, const char *mode, unsigned max_age_s);

@@ -307,9 +307,10 @@ test_mx_sets(void **state)
         int64_t kept_s;
     } cases[] = {{0, 60}, {300, 300}, {86400, 600}};
     static const char *const hosts[] = {"mx1.example.com", "b.example.net"};
+    static const enum dane_state states[] = {DANE_USABLE, DANE_FAILED};
     struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
     struct entry *e = cache_want(cache, DOMAIN);
-    uint32_t bytes = e->bytes;
+    uint32_t bytes = e->bytes, size;
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -322,6 +323,21 @@ test_mx_sets(void **state)
     assert_string_equal(e->mx->names, hosts[0]);
     assert_string_equal(e->mx->names + strlen(hosts[0]) + 1, hosts[1]);
     assert_true(e->bytes > bytes + e->mx->size);
+    assert_false(e->mx->with_dane);
+    assert_null(e->mx->dane);
+    size = e->mx->size;
+    cache_set_mx(cache, e,
+                 &(struct mx_result){.hosts = hosts,
+                                     .count = 2,
+                                     .with_dane = true,
+                                     .dane = states,
+                                     .dane_error = STS_DNS_SERVFAIL});
+    assert_true(e->mx->with_dane);
+    assert_int_equal(e->mx->dane_error, STS_DNS_SERVFAIL);
+    assert_int_equal(e->mx->size, size + 2);
+    assert_string_equal(e->mx->names + strlen(hosts[0]) + 1, hosts[1]);
+    assert_int_equal(e->mx->dane[0], DANE_USABLE);
+    assert_int_equal(e->mx->dane[1], DANE_FAILED);
     cache_set_mx(cache, e, &(struct mx_result){.error = STS_NULL_MX, .ttl_s = 100});
     assert_int_equal(e->mx->error, STS_NULL_MX);
     assert_int_equal(e->mx->count, 0);

@@ -147,6 +147,24 @@ judge_secure_by_a_long_list(struct desk *d)
     d->engine.judgement.policy = d->entry->policy;
 }
 
+/* Postfix' names want the MX set while DANE is on; a reload changes it. */
+static void
+test_dane_wants_the_mx_set(void **state)
+{
+    struct desk *d = *state;
+
+    send_text(d, "14:postfix a.test,");
+    converse(d);
+    assert_false(d->engine.asked.want_mx);
+    d->settings.dane = true;
+    send_text(d, "14:postfix a.test,");
+    converse(d);
+    assert_true(d->engine.asked.want_mx);
+    send_text(d, "10:sts a.test,");
+    converse(d);
+    assert_false(d->engine.asked.want_mx);
+}
+
 static void
 test_every_long_answer_comes(void **state)
 {
@@ -242,6 +260,7 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(test_dane_wants_the_mx_set),
         TEST(test_every_long_answer_comes),
         TEST(test_every_long_answer_comes_after_a_half_close),
         TEST(test_drain_answers_what_was_sent),

@@ -186,7 +186,8 @@ test_query_tells_all(void **state)
         "mx=mx.a.example,*.example.net hosts=mx.a.example source=memory reason=ok";
     struct desk *d = *state;
     struct entry *e = hold(d, "a.example", "enforce");
-    const char *verdict, *domain, *mode, *id, *source, *reason, *reply, *host;
+    static const uint8_t states[] = {DANE_NONE, DANE_USABLE};
+    const char *verdict, *domain, *mode, *id, *source, *reason, *reply, *host, *dane;
     int max_age, expires, fetched, exit_code;
     json_t *object;
 
@@ -198,7 +199,10 @@ test_query_tells_all(void **state)
                                              .policy = e->policy,
                                              .expires_s = WALL_S + 86400,
                                              .hosts = {"mx.a.example"},
-                                             .host_count = 1};
+                                             .host_count = 1,
+                                             .candidates = {"mx.a.example", "b.example"},
+                                             .candidate_count = 2,
+                                             .dane = states};
     object = json_of(run(d, "query User@A.Example. wait=1500"));
     assert_string_equal(d->engine.asked_domain, "a.example");
     assert_int_equal(d->engine.asked.wait_ms, 1500);
@@ -219,6 +223,8 @@ test_query_tells_all(void **state)
     assert_int_equal(fetched, WALL_S);
     assert_int_equal(exit_code, 0);
     assert_int_equal(json_array_size(json_object_get(object, "mx")), 2);
+    assert_int_equal(json_unpack(object, "{s:{s:s}}", "dane", "b.example", &dane), 0);
+    assert_string_equal(dane, "usable");
     json_decref(object);
 }
 
@@ -241,9 +247,9 @@ test_query_tells_why(void **state)
     assert_int_equal(d->engine.asked.wait_ms, -1);
     fake_query_answer(&d->engine);
     object = json_of(d->reply);
-    assert_int_equal(json_unpack(object, "{s:s s:s s:s s:i s:i s:n s:n}", "detail", &detail,
+    assert_int_equal(json_unpack(object, "{s:s s:s s:s s:i s:i s:n s:n s:n}", "detail", &detail,
                                  "reason", &reason, "reply", &reply, "http_status", &status, "exit",
-                                 &exit_code, "mode", "expires"),
+                                 &exit_code, "mode", "expires", "dane"),
                      0);
     assert_string_equal(detail, "HTTP status 503");
     assert_string_equal(reason, "http-status");

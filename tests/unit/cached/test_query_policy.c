@@ -184,6 +184,62 @@ a_failed_rescue_refuses(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, lab_set_up, lab_tear_down)
 
+/* --- DANE ------------------------------------------------------------------ */
+
+/* A reload turns it on: what was looked up without it is looked up again. */
+static void
+a_set_looked_up_without_dane_is_of_no_use(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_ask_mx(lab, &asker);
+    assert_false(lab->source.with_dane);
+    lab_mx(lab, STS_OK, "mx1." LAB_DOMAIN);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_OK);
+    lab->settings.dane = true;
+    lab_ask_mx(lab, &asker);
+    assert_false(asker.at_once);
+    lab_mx_dane(lab, "mx1." LAB_DOMAIN, DANE_USABLE);
+    lab_assert_told(&asker, VERDICT_DANE, STS_OK);
+    lab_ask_mx(lab, &asker);
+    assert_true(asker.at_once);
+    lab_assert_told(&asker, VERDICT_DANE, STS_OK);
+    lab->settings.dane = false;
+    lab_ask_mx(lab, &asker);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_OK);
+    assert_int_equal(lab->source.mx_started, 2);
+}
+
+/* DANE is turned on while the set is looked up without it: asked again, and then answered. */
+static void
+dane_turned_on_meanwhile(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_ask_mx(lab, &asker);
+    lab->settings.dane = true;
+    lab_mx(lab, STS_OK, "mx1." LAB_DOMAIN);
+    assert_int_equal(asker.answers, 0);
+    lab_mx_dane(lab, "mx1." LAB_DOMAIN, DANE_FAILED);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_DNS_SERVFAIL);
+}
+
+/* Who does not ask about the hosts (Sendmail's name) waits for no DNS. */
+static void
+dane_is_nothing_to_a_plain_question(void **state)
+{
+    struct lab *lab = *state;
+
+    lab->settings.dane = true;
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    assert_int_equal(lab->source.mx_started, 0);
+}
+
 int
 main(void)
 {
@@ -194,6 +250,9 @@ main(void)
         TEST(a_refusal_waits_for_a_fresh_record),
         TEST(a_changed_id_rescues_from_refusal),
         TEST(a_failed_rescue_refuses),
+        TEST(a_set_looked_up_without_dane_is_of_no_use),
+        TEST(dane_turned_on_meanwhile),
+        TEST(dane_is_nothing_to_a_plain_question),
     };
 
     log_open("test_query_policy", true, LOG_LEVEL_ERROR);

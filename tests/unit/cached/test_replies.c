@@ -234,6 +234,71 @@ doubt_is_the_operators_choice(void **state)
     }
 }
 
+#define DANE_TEMP "TEMP the TLSA records of the MX hosts of example.com cannot be looked up: "
+
+static const struct {
+    enum verdict verdict;
+    bool failed;
+    int on_failure;
+    const char *postfix, *sts;
+} dane_replies[] = {
+    {VERDICT_DANE, false, DANE_FAILURE_STS, "OK dane-only", SECURE},
+    {VERDICT_DANE, false, DANE_FAILURE_DEFER, "OK dane-only", SECURE},
+    {VERDICT_SECURE, true, DANE_FAILURE_STS, SECURE, SECURE},
+    {VERDICT_SECURE, true, DANE_FAILURE_DEFER, NULL, SECURE},
+    {VERDICT_SECURE, false, DANE_FAILURE_DEFER, SECURE, SECURE},
+    {VERDICT_REFUSE, true, DANE_FAILURE_DEFER, SECURE, SECURE},
+};
+
+/* Only Postfix looks for TLSA, so only its names hear of DANE. */
+static void
+dane_is_for_postfix(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof dane_replies / sizeof *dane_replies; i++) {
+        struct settings settings = {.dane = true, .dane_on_failure = dane_replies[i].on_failure};
+        struct entry *e = make_entry(ENFORCE(TWO_MX));
+        struct judgement j = make_judgement(e, dane_replies[i].verdict, STS_DNS_SERVFAIL);
+        const char *postfix = dane_replies[i].postfix;
+        char temp[200];
+
+        snprintf(temp, sizeof temp, DANE_TEMP "%s", sts_error_text(STS_DNS_SERVFAIL));
+        j.dane_failed = dane_replies[i].failed;
+        assert_reply("postfix example.com", &j, &settings, postfix != NULL ? postfix : temp);
+        assert_reply("QUERY example.com", &j, &settings, postfix != NULL ? postfix : temp);
+        if (postfix == NULL || strcmp(postfix, SECURE) != 0)
+            assert_reply("QUERYwithTLSRPT example.com", &j, &settings,
+                         postfix != NULL ? postfix : temp);
+        assert_reply("sts example.com", &j, &settings, dane_replies[i].sts);
+        assert_reply("stsmx example.com/mx1.example.com", &j, &settings, "OK ok");
+        free_entry(e);
+    }
+}
+
+static const struct {
+    const char *request;
+    bool dane, needs_mx;
+} mx_needs[] = {
+    {"postfix a.test", true, true},        {"QUERY a.test", true, true},
+    {"postfix-tlsrpt a.test", true, true}, {"QUERYwithTLSRPT a.test", true, true},
+    {"sts a.test", true, false},           {"stsmx a.test/b.test", true, false},
+    {"postfix a.test", false, false},
+};
+
+static void
+dane_needs_the_mx_set(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof mx_needs / sizeof *mx_needs; i++) {
+        struct settings settings = {.dane = mx_needs[i].dane};
+        struct span payload = {mx_needs[i].request, strlen(mx_needs[i].request)};
+        struct map_request r;
+
+        assert_true(replies_read(payload, &r));
+        assert_int_equal(replies_needs_mx(&r, &settings), mx_needs[i].needs_mx);
+    }
+}
+
 static void
 answers_without_judgement(void **state)
 {
@@ -486,6 +551,8 @@ main(void)
         cmocka_unit_test(reads_requests),
         cmocka_unit_test(puts_each_verdict_in_the_words_of_each_map),
         cmocka_unit_test(doubt_is_the_operators_choice),
+        cmocka_unit_test(dane_is_for_postfix),
+        cmocka_unit_test(dane_needs_the_mx_set),
         cmocka_unit_test(answers_without_judgement),
         cmocka_unit_test(names_the_hosts_that_are_listed),
         cmocka_unit_test(a_policy_injects_nothing),

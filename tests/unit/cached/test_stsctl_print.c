@@ -20,6 +20,11 @@ static const struct {
 } rows[] = {
     {"verdict", print_verdict, "{\"reply\":\"verdict=secure reason=ok\",\"reason\":\"ok\"}",
      "verdict=secure reason=ok\n"},
+    {"what DANE says", print_verdict,
+     "{\"reply\":\"v\",\"reason\":\"ok\",\"dane\":{\"mx1.a.example\":\"usable\",\"b.example\":"
+     "\"none\"}}",
+     "v\ndane: mx1.a.example usable, b.example none\n"},
+    {"no DANE", print_verdict, "{\"reply\":\"v\",\"reason\":\"ok\",\"dane\":null}", "v\n"},
     {"why, with the layer's own words", print_verdict,
      "{\"reply\":\"verdict=none reason=http-status\",\"reason\":\"http-status\","
      "\"reason_text\":\"an HTTP error\",\"detail\":\"HTTP status 503\",\"mode\":null,"
