@@ -1,5 +1,6 @@
 #include "milter/worker.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -28,6 +29,21 @@ serve(void *arg)
     __atomic_store_n(&server->failed, failed, __ATOMIC_RELEASE);
     shutdown(server->channel, SHUT_RDWR); /* wakes the main thread: it alone ends the process */
     return NULL;
+}
+
+/* Takes the place of the C library's in this program, and so in libmilter, which without
+ * descriptors would ask again and again and let no other process have the processor. */
+int
+accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict len)
+{
+    const struct timespec breath = {.tv_nsec = 200 * 1000 * 1000};
+    int client = accept4(fd, address, len, 0), error = errno;
+
+    if (client < 0 && (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)) {
+        nanosleep(&breath, NULL);
+        errno = error;
+    }
+    return client;
 }
 
 /* libmilter's own thread waits for SIGHUP, too, and takes it for an order to stop. The kernel drops

@@ -44,4 +44,10 @@ EXTRA_DIST += tests/system/test_farm_chaos.py tests/system/test_farm_connections
 EXTRA_DIST += tests/system/test_matrix_daemon.py tests/system/lab/standin.py
 
 # --- every fault that can strike, and the test that shows it ---
-EXTRA_DIST += tests/FAULTS.md tests/system/test_faults.py tests/system/lab/preload.py tests/fake/preload_alloc.c tests/fake/preload_clock.c
+EXTRA_DIST += tests/FAULTS.md tests/system/test_faults.py tests/system/test_milter_threads.py tests/system/lab/preload.py tests/fake/preload_alloc.c tests/fake/preload_clock.c
+
+# --- every unit test under valgrind, some minutes; for a build without sanitizers ---
+VALGRIND = valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect
+.PHONY: check-valgrind
+check-valgrind:
+	$(MAKE) check TESTS="$(UNIT_TESTS)" LOG_COMPILER="$(VALGRIND)"

@@ -5,9 +5,11 @@ Each test has an Internet and a daemon of its own, and says what must stay true 
 
 import os
 import pathlib
+import random
 import resource
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -16,8 +18,9 @@ from conftest import bring_network_up
 from lab import namespace
 from lab.preload import Clock
 from lab.process import wait_until
-from vectors.asker import Asker, verdict_fields
-from vectors.internet import SANITIZER_MARKS, Internet, find_program, policy
+from vectors.asker import Asker, Closed, verdict_fields
+from vectors.dnsserver import DnsServer
+from vectors.internet import DNS_TIMEOUT, SANITIZER_MARKS, Internet, find_program, policy
 
 SECURE = "OK secure match=mx.{0} servername=hostname"
 LARGE = policy(mx_hosts=("mx.DOMAIN", *(f"h{n}.example.net" for n in range(2700))))
@@ -261,3 +264,101 @@ def test_clock_is_set(own, clock, step_s):
     own.daemon.kill()
     own.daemon.start()
     assert_secure(own, week)
+
+
+# --- resolvers --------------------------------------------------------------------------------------------
+
+
+def test_resolver_gone(own):
+    """Known policies stay in force; what cannot be looked up is unknown, never none; when the resolver
+    answers again so do we."""
+    own.daemon.start()
+    known, new = publish(own, 3), publish(own)[0]
+    assert_secure(own, known)
+    own.dns.deaf = True
+    begin = time.monotonic()
+    answer = own.verdict(new)
+    assert (answer["verdict"], answer["reason"]) == ("unknown", "dns-timeout") and time.monotonic() - begin < 5
+    assert_secure(own, known)
+    assert own.daemon.stsctl("refresh", known[0]).returncode == 2
+    assert_secure(own, known)
+    own.dns.deaf = False
+    assert_secure(own, publish(own))
+    assert own.daemon.stsctl("refresh", new).returncode == 0
+    assert_secure(own, [new])
+
+
+@pytest.mark.parametrize("how", ["silent", "closed"])
+def test_one_of_two_resolvers_gone(own, how):
+    """The other one answers: late for the first question at most, and at once from then on."""
+    other = DnsServer()
+    other.records, other.deaf = own.dns.records, True
+    if how == "closed":
+        other.stop()
+    own.daemon.values["dns_ports"] = [other.port, own.dns.port]
+    start_wholly(own)
+    assert_secure(own, publish(own))
+    begin = time.monotonic()
+    assert_secure(own, publish(own, 5))
+    took = time.monotonic() - begin
+    assert how == "closed" or took < 5 * DNS_TIMEOUT
+    if how == "silent":  # and the other way round, when the first is back
+        other.deaf, own.dns.deaf = False, True
+        assert_secure(own, publish(own, 2))
+    other.stop()
+
+
+# --- kills ------------------------------------------------------------------------------------------------
+
+
+class Flood:
+    """Asks about one new domain after the other, and notes when each was answered, until the daemon dies."""
+
+    def __init__(self, own, threads=3):
+        self.own, self.lock, self.answered = own, threading.Lock(), {}
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self):
+        try:
+            with Asker(self.own.daemon.query_socket) as asker:
+                while True:
+                    with self.lock:
+                        domain = publish(self.own)[0]
+                    assert asker.ask(f"sts {domain}") == SECURE.format(domain)
+                    self.answered[domain] = time.monotonic()
+        except (Closed, OSError):
+            pass
+
+    def wait(self):
+        for thread in self.threads:
+            thread.join(20)
+
+
+SURELY_WRITTEN_S = 0.7  # the writer never waits, but a busy machine's disk may
+
+
+def test_killed_in_a_write(own):
+    """kill -9 while policies pour in: the store is sound, and all that was answered is there but for what
+    was answered while the writer's last commit was under way."""
+    for _ in range(2):
+        own.dns.deaf = False
+        own.daemon.start()
+        flood = Flood(own)
+        time.sleep(SURELY_WRITTEN_S + random.uniform(0.2, 0.6))
+        own.daemon.kill()
+        killed = time.monotonic()
+        flood.wait()
+        own.dns.deaf = True
+        own.daemon.start()
+        with Asker(own.daemon.query_socket) as asker:
+            for domain in flood.answered:
+                asker.send(f"verdict {domain}")
+            got = {domain: verdict_fields(asker.receive())["verdict"] for domain in flood.answered}
+        lost = [domain for domain, verdict in got.items() if verdict != "secure"]
+        print(f"{len(got)} answered, {len(lost)} lost: {[f'{killed - flood.answered[one]:.3f} s' for one in lost]}")
+        assert len(got) > 5
+        assert all(killed - flood.answered[domain] < SURELY_WRITTEN_S for domain in lost)
+        assert not list(own.daemon.state.glob("*damaged*")) and not (own.daemon.state / "suspect").exists()
+        own.daemon.kill()

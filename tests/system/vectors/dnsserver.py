@@ -86,6 +86,7 @@ class Answer:
 class DnsServer:
     def __init__(self):
         self.records, self.counts, self.lock = {}, {}, threading.Lock()
+        self.deaf = False  # to every question
         self.udp, self.tcp = self._bind()
         self.port = self.udp.getsockname()[1]
         for run in (self._serve_udp, self.tcp.serve_forever):
@@ -177,7 +178,7 @@ class DnsServer:
         rcode, body, count, authority = self._look_up(name, kind)
         flags = RESPONSE | RECURSION | rcode
         ident = query[:2]
-        if fault == "silent":
+        if fault == "silent" or self.deaf:
             return None
         if fault == "garbage":
             return ident + b"\xff" * 60

@@ -113,18 +113,19 @@ class Daemon:
         self.config, self.log = self.directory / "sts-cached.conf", self.directory / "sts-cached.log"
         self.state = self.directory / "state"
         self.state.mkdir(exist_ok=True)
-        self.values = {"dns_port": dns_port, "fetch_port": fetch_port, "ca_file": ca_file, "query_port": free_port(),
+        self.values = {"dns_ports": [dns_port], "fetch_port": fetch_port, "ca_file": ca_file, "query_port": free_port(),
                        "more": ""}
         self.process, self.environment = None, {}
 
     def write_config(self, **changes):
         values = {**self.values, **changes}
+        servers = ", ".join(f'"inet:{port}@127.0.0.1"' for port in values["dns_ports"])
         self.config.write_text(f"""\
 listen = {{ "unix:{self.query_socket}", "inet:{values['query_port']}@127.0.0.1" }}
 control = "unix:{self.control_socket}"
 state-directory = "{self.state}"
 answer-deadline = "{ANSWER_DEADLINE}s"
-dns {{ servers = {{ "inet:{values['dns_port']}@127.0.0.1" }}  timeout = "{DNS_TIMEOUT}s" }}
+dns {{ servers = {{ {servers} }}  timeout = "{DNS_TIMEOUT}s" }}
 fetch {{ port = {values['fetch_port']}  ca-file = "{values['ca_file']}"  timeout = "{FETCH_TIMEOUT}s"
          allow-address = {{ "127.0.0.0/8" }} }}
 {values['more']}
