@@ -6,10 +6,12 @@ import os
 import platform
 
 import figures
+import cold
 import hits
+import million
 from stage import Stage
 
-PARTS = {"hits": hits.bench}
+PARTS = {"hits": hits.bench, "cold": cold.bench, "million": million.bench}
 
 
 def main():
@@ -18,7 +20,7 @@ def main():
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="fewer points and rounds: under a minute")
     parser.add_argument("--json", action="store_true", help="every value measured, at the end")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")

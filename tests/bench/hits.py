@@ -44,13 +44,14 @@ class Outcome:
     longest: float
     seconds: float
     count: int
+    good_seconds: float = 0  # until the last answer that was no refusal
     cpu_us: float = 0  # of the server, a question
 
 
 def load(stage, *words, **options):
     fields = stage.run(stage.program("load"), *words, **options).split()
     return Outcome(rate=float(fields[2]), p50=float(fields[3]), p99=float(fields[4]), longest=float(fields[5]),
-                   seconds=float(fields[1]), count=int(fields[0]))
+                   seconds=float(fields[1]), count=int(fields[0]), good_seconds=float(fields[6]))
 
 
 def measure(stage, server, point, seconds):

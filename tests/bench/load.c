@@ -4,11 +4,12 @@
  *    asks for domains 0 to DOMAINS-1 of KIND (p or n) in turn, for so long or COUNT times; each
  *    connection keeps IN-FLIGHT questions under way.
  * usage: load SOCKET once FIRST COUNT CONNECTIONS IN-FLIGHT [HANG-EVERY]
- *    asks for COUNT policy domains from number FIRST, each once; every HANG-EVERYth is one whose
- *    policy host hangs, where any TEMP or NOTFOUND will do.
+ *    asks for COUNT policy domains from number FIRST, each once; the first of every HANG-EVERY is
+ * one whose policy host hangs, where any TEMP or NOTFOUND will do.
  *
- * Prints one line: answers, seconds, rate a second, p50, p99 and longest time in microseconds.
- * Exit status 1: a reply was wrong, or none came for a minute. */
+ * Prints one line: answers, seconds, rate a second, p50, p99 and longest time in microseconds; and
+ * the seconds until the last answer that was a policy or none. Exit status 1: a reply was wrong, or
+ * none came for a minute. */
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
@@ -52,7 +53,7 @@ struct load {
     struct exchange *exchanges;
     unsigned exchange_count, next;
     unsigned depth;
-    int64_t end_ns;
+    int64_t begin_ns, end_ns, last_good_ns;
     uint64_t asked, asked_max, answers, flying;
     struct times times;
     int epoll;
@@ -164,6 +165,8 @@ serve(struct load *load, struct client *c)
     }
     c->in_len += (size_t)n;
     while (c->count > 0 && at < c->in_len && take(c, &at)) {
+        if (!c->flights[c->first].exchange->any_refusal)
+            load->last_good_ns = now_ns;
         times_add(&load->times, now_ns - c->flights[c->first].sent_ns);
         c->first = (c->first + 1) % DEPTH_MAX;
         c->count--;
@@ -195,14 +198,13 @@ connect_one(struct load *load, const struct sockspec *spec)
     return c;
 }
 
-static int64_t
+static void
 run(struct load *load, const char *socket, unsigned connections)
 {
     struct client *clients[CONNECTIONS_MAX];
     struct epoll_event events[64];
     struct sockspec spec;
     char why[128];
-    int64_t begin_ns;
     int n;
 
     if (!sockspec_parse(socket, &spec, why, sizeof why))
@@ -210,10 +212,10 @@ run(struct load *load, const char *socket, unsigned connections)
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     for (unsigned i = 0; i < connections; i++)
         clients[i] = connect_one(load, &spec);
-    begin_ns = times_now_ns();
-    load->end_ns += begin_ns;
+    load->begin_ns = times_now_ns();
+    load->end_ns += load->begin_ns;
     for (unsigned i = 0; i < connections; i++)
-        ask(load, clients[i], begin_ns);
+        ask(load, clients[i], load->begin_ns);
     while (load->flying > 0) {
         n = epoll_wait(load->epoll, events, 64, PATIENCE_MS);
         if (n == 0)
@@ -221,12 +223,10 @@ run(struct load *load, const char *socket, unsigned connections)
         for (int i = 0; i < n; i++)
             serve(load, events[i].data.ptr);
     }
-    begin_ns = times_now_ns() - begin_ns;
     for (unsigned i = 0; i < connections; i++) {
         close(clients[i]->fd);
         free(clients[i]);
     }
-    return begin_ns;
 }
 
 static unsigned
@@ -266,14 +266,16 @@ main(int argc, char **argv)
     load.depth = number(argv[once ? 6 : 5], DEPTH_MAX);
     load.exchanges = alloc_zero(load.exchange_count, sizeof *load.exchanges);
     for (unsigned i = 0; i < load.exchange_count; i++) {
-        bool hangs = hang_every > 0 && i % hang_every == hang_every - 1;
+        bool hangs = hang_every > 0 && i % hang_every == 0;
         enum names_kind kind = once ? NAMES_POLICY : (enum names_kind)argv[2][0];
         prepare(&load.exchanges[i], hangs ? NAMES_HANGING : kind, first + i);
     }
-    seconds = (double)run(&load, argv[1], connections) / 1e9;
-    printf("%llu %.6f %.0f %.1f %.1f %.1f\n", (unsigned long long)load.answers, seconds,
+    run(&load, argv[1], connections);
+    seconds = (double)(times_now_ns() - load.begin_ns) / 1e9;
+    printf("%llu %.6f %.0f %.1f %.1f %.1f %.3f\n", (unsigned long long)load.answers, seconds,
            (double)load.answers / seconds, times_percentile(&load.times, 50),
-           times_percentile(&load.times, 99), times_percentile(&load.times, 100));
+           times_percentile(&load.times, 99), times_percentile(&load.times, 100),
+           (double)(load.last_good_ns - load.begin_ns) / 1e9);
     free(load.exchanges);
     return 0;
 }

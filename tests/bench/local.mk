@@ -2,6 +2,9 @@
 BENCH_COMMON = tests/bench/names.c tests/bench/names.h tests/bench/times.c tests/bench/times.h
 BENCH_TOOLS = \
 	tests/bench/load \
+	tests/bench/fill \
+	tests/bench/pace \
+	tests/bench/bare_cold \
 	tests/bench/bare_epoll \
 	tests/bench/bare_event \
 	tests/bench/world
@@ -9,14 +12,25 @@ BENCH_TOOLS = \
 check_PROGRAMS += $(BENCH_TOOLS)
 bench-programs: $(BENCH_TOOLS)
 .PHONY: bench-programs
-EXTRA_DIST += tests/bench/README.md tests/bench/bench.py tests/bench/figures.py tests/bench/hits.py \
-	tests/bench/stage.py
+EXTRA_DIST += tests/bench/README.md tests/bench/bench.py tests/bench/cold.py tests/bench/figures.py tests/bench/hits.py \
+	tests/bench/million.py tests/bench/stage.py
 
 tests_bench_load_SOURCES = tests/bench/load.c $(BENCH_COMMON)
 tests_bench_load_LDADD = $(COMMON_LIBS)
 
+tests_bench_fill_SOURCES = tests/bench/fill.c $(BENCH_COMMON)
+tests_bench_fill_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_bench_fill_LDADD = $(CACHED_LIBS)
+
+tests_bench_pace_SOURCES = tests/bench/pace.c $(BENCH_COMMON)
+tests_bench_pace_LDADD = $(COMMON_LIBS)
+
 tests_bench_bare_epoll_SOURCES = tests/bench/bare_epoll.c $(BENCH_COMMON)
 tests_bench_bare_epoll_LDADD = $(COMMON_LIBS)
+
+tests_bench_bare_cold_SOURCES = tests/bench/bare_cold.c tests/fake/dns_packet.h $(BENCH_COMMON)
+tests_bench_bare_cold_CPPFLAGS = $(CACHED_CPPFLAGS)
+tests_bench_bare_cold_LDADD = $(COMMON_LIBS) $(OPENSSL_LIBS)
 
 tests_bench_bare_event_SOURCES = tests/bench/bare_event.c $(BENCH_COMMON)
 tests_bench_bare_event_CPPFLAGS = $(CACHED_CPPFLAGS)

@@ -106,11 +106,11 @@ def stop(process):
 class World:
     """DNS and policy hosts of the bench (world.c)."""
 
-    def __init__(self, stage, certificates, core=LOAD_CORE):
+    def __init__(self, stage, certificates, nice=False):
         self.dns_port, self.https_port = free_port(socket.SOCK_DGRAM), free_port()
         self.ca = stage.directory / "ca.pem"
-        self.process = stage.start([stage.program("world"), self.dns_port, self.https_port, self.ca, certificates], core,
-                                   stage.directory / "world.log")
+        words = [stage.program("world"), self.dns_port, self.https_port, self.ca, certificates]
+        self.process = stage.start(["nice", "-n", "19", *words] if nice else words, LOAD_CORE, stage.directory / "world.log")
         if self.process.stdout.readline() != "ready\n":
             raise SystemExit("bench: the world does not start")
 
