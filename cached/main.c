@@ -329,6 +329,24 @@ run(struct program *p)
     return DAEMON_EXIT_OK;
 }
 
+/* -t: also what the source reads when it starts: CA file, DNS servers, allowed addresses. */
+static int
+test(struct program *p)
+{
+    struct event_base *base;
+    struct source *source;
+
+    evthread_use_pthreads();
+    base = event_base_new();
+    source = source_new(base, p->settings, p->why, sizeof p->why);
+    if (source == NULL)
+        fprintf(stderr, "sts-cached: %s\n", p->why);
+    source_free(source);
+    event_base_free(base);
+    settings_free(p->settings);
+    return source != NULL ? DAEMON_EXIT_OK : DAEMON_EXIT_FAILURE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -346,9 +364,10 @@ main(int argc, char **argv)
         fprintf(stderr, "sts-cached: %s\n", p->why);
         return DAEMON_EXIT_FAILURE;
     }
-    if (p->options.print_config)
+    if (p->options.test)
+        return test(p);
+    if (p->options.print_config) {
         settings_print(p->settings, stdout);
-    if (p->options.print_config || p->options.test) {
         settings_free(p->settings);
         return DAEMON_EXIT_OK;
     }

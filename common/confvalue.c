@@ -248,7 +248,7 @@ confvalue_set(const struct conf_option *row, const struct conf_list *texts, void
             return false;
         wrong = row->check != NULL && text[0] != '\0' ? row->check(text) : NULL;
         if (wrong != NULL) {
-            snprintf(why, size, "%s", wrong);
+            snprintf(why, size, "\"%.80s\": %s", text, wrong);
             return false;
         }
     }

@@ -14,7 +14,7 @@ import pytest
 from conftest import bring_network_up
 from lab.process import wait_until
 from vectors.asker import Asker, Closed, frame, verdict_fields
-from vectors.internet import Internet, policy
+from vectors.internet import Internet, find_program, policy
 from vectors.policyserver import http
 
 SECURE = "OK secure match=mx.{0} servername=hostname"
@@ -234,6 +234,22 @@ def test_reload(own):
             got = verdict_fields(asker.ask(f"verdict {domain}"))
             assert f"{got['verdict']} {got['reason']}" == want
             assert asker.ask(f"sts {domain}") == (SECURE.format(domain) if mode == "enforce" else "NOTFOUND ")
+
+
+@pytest.mark.parametrize("line, fault", [
+    ("", ""),
+    ('fetch { ca-file = "/no/such/file" }', "/no/such/file"),
+    ('fetch { ca-file = "/etc/passwd" }', "/etc/passwd"),
+    ('fetch { allow-address = { "10.0.0.0/33" } }', "10.0.0.0/33"),
+    ('dns { servers = { "inet:53@nowhere" } }', "nowhere"),
+])
+def test_of_the_configuration(internet, tmp_path, line, fault):
+    """-t says what a start would say, and starts nothing."""
+    config = tmp_path / "sts-cached.conf"
+    config.write_text(line + "\n")
+    result = subprocess.run([find_program("sts-cached"), "-t", "-c", config], capture_output=True, text=True, timeout=20, check=False)
+    assert result.returncode == (1 if fault else 0), result.stderr
+    assert fault in result.stderr and bool(result.stderr) == bool(fault)
 
 
 def test_doubt_answered_as_configured(own):

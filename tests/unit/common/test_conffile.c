@@ -292,8 +292,9 @@ static const struct {
      ":1: memory-size: is out of range, it must be from 1M to "},
     {"number", "count = many", ":1: count: must be a decimal number"},
     {"number out of range", "count = 101", ":1: count: is out of range, it must be from 1 to 100"},
-    {"checked string", "control = inet:1@::", ":1: control: must be a unix socket"},
-    {"checked list", "dns {\nservers = { /a, b }\n}", ":2: dns.servers: must be a unix socket"},
+    {"checked string", "control = inet:1@::", ":1: control: \"inet:1@::\": must be a unix socket"},
+    {"checked list", "dns {\nservers = { /a, b }\n}",
+     ":2: dns.servers: \"b\": must be a unix socket"},
     {"behind comments of many lines", "/*\n\n*/ # x\n// y\nlisten = {\n a }\nfoo = 1",
      ":7: foo: there is no such option"},
 };
