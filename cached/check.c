@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cached/check_dane.h"
 #include "cached/check_mx.h"
 #include "cached/check_policy.h"
 #include "cached/check_record.h"
@@ -27,6 +28,8 @@ struct check {
     struct mx_result mx_result;                   /* its hosts are ours */
     struct host *hosts;
     const char *host_names[SOURCE_MX_MAX];
+    enum dane_state states[SOURCE_MX_MAX];
+    bool trust_ad;
     size_t probing;
     check_done_fn *done;
     void *arg;
@@ -90,9 +93,8 @@ finish(struct check *c)
     if (c->mx == NULL) {
         check_mx_set(&c->report, c->policy, &c->mx_result);
         judge_tls(c);
+        check_dane(&c->report, &c->mx_result, c->trust_ad);
     }
-    check_add(&c->report, &(struct check_note){.layer = CHECK_DANE, .subject = c->report.domain},
-              "not looked at: DANE is not part of this version");
     check_report_settle(&c->report);
     c->done(&c->report, c->arg);
     check_free(c);
@@ -144,6 +146,8 @@ on_mx(const struct mx_result *result, void *arg)
     c->mx = NULL;
     c->mx_result = *result;
     c->mx_result.hosts = c->host_names;
+    if (result->dane != NULL)
+        c->mx_result.dane = memcpy(c->states, result->dane, result->count * sizeof c->states[0]);
     c->hosts = alloc_zero(result->count, sizeof c->hosts[0]);
     for (size_t i = 0; i < result->count; i++)
         c->host_names[i] = strcpy(c->hosts[i].name, result->hosts[i]);
@@ -191,13 +195,14 @@ check_start(const struct check_order *order, check_done_fn *done, void *arg)
     check_report_init(&c->report, order->domain);
     c->source = order->source;
     c->time_ms = order->time_ms;
+    c->trust_ad = order->trust_ad;
     c->done = done;
     c->arg = arg;
     c->deadline = event_new(order->base, -1, 0, on_deadline, c);
     event_add(c->deadline, &time);
     c->txt = source_txt(c->source, order->domain, on_txt, c);
     c->fetch = source_fetch(c->source, order->domain, on_fetch, c);
-    c->mx = source_mx(c->source, order->domain, false, on_mx, c);
+    c->mx = source_mx(c->source, order->domain, order->trust_ad, on_mx, c);
     c->tlsrpt = source_tlsrpt(c->source, order->domain, on_tlsrpt, c);
     return c;
 }

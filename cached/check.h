@@ -1,6 +1,7 @@
 /* check - one live look at all that a domain publishes for MTA-STS: its records, its policy file,
  * its MX hosts. Layers are asked side by side; nothing is taken from the cache and nothing goes
- * into it. check_record, check_policy and check_mx judge, check_report holds what they say. */
+ * into it. check_record, check_policy, check_mx and check_dane judge, check_report holds what they
+ * say. */
 #ifndef STS_CACHED_CHECK_H
 #define STS_CACHED_CHECK_H
 
@@ -20,6 +21,7 @@ struct check_order {
     struct source *source;
     const char *domain; /* normalised, copied */
     int64_t time_ms;    /* CHECK_TIME_MS, or less */
+    bool trust_ad;      /* what DNSSEC says is believed: DANE is looked at */
 };
 
 /* The whole report; borrowed. Called once, from the loop. */

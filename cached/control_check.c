@@ -1,6 +1,7 @@
 /* The command that looks at a domain live. */
 #include "cached/control_parts.h"
 
+#include "cached/settings.h"
 #include "common/log.h"
 
 static void
@@ -33,7 +34,8 @@ control_run_check(struct command *c)
     struct check_order order = {.base = control->base,
                                 .source = control->source,
                                 .domain = domain,
-                                .time_ms = CHECK_TIME_MS};
+                                .time_ms = CHECK_TIME_MS,
+                                .trust_ad = control->settings->dns.trust_ad};
     struct control_job *job;
 
     if (!control_read_domain(c, domain))

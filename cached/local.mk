@@ -11,6 +11,7 @@ libcached_a_SOURCES = \
 	cached/cache_redis_script.c cached/cache_redis_script.h \
 	cached/cache_store.c cached/cache_store.h \
 	cached/check.c cached/check.h \
+	cached/check_dane.c cached/check_dane.h \
 	cached/check_mx.c cached/check_mx.h \
 	cached/check_policy.c cached/check_policy.h \
 	cached/check_record.c cached/check_record.h \
@@ -65,6 +66,7 @@ libcached_a_SOURCES = \
 	cached/settings_redis.c cached/settings_redis.h \
 	cached/source.c cached/source.h \
 	cached/source_dane.c cached/source_dane.h \
+	cached/source_resolver.c cached/source_resolver.h \
 	cached/source_job.c cached/source_job.h \
 	cached/stats.c cached/stats.h \
 	cached/store_db.c cached/store_db.h cached/store_db_lmdb.h \

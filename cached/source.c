@@ -13,6 +13,7 @@
 #include "cached/probe.h"
 #include "cached/settings.h"
 #include "cached/source_job.h"
+#include "cached/source_resolver.h"
 
 TAILQ_HEAD(job_list, source_job);
 
@@ -71,6 +72,7 @@ make_tools(struct source_tools *tools, struct event_base *base, const struct set
     }
     tools->prober = prober_new(base, fetcher_rules(tools->fetcher), settings);
     tools->base = base;
+    tools->resolver = source_resolver_check(tools->dns, settings);
     tools->dane_ms = settings->answer_deadline_ms / 2;
     return true;
 }
@@ -78,6 +80,7 @@ make_tools(struct source_tools *tools, struct event_base *base, const struct set
 static void
 free_tools(struct source_tools *tools)
 {
+    source_resolver_free(tools->resolver);
     prober_free(tools->prober);
     fetcher_free(tools->fetcher);
     dns_free(tools->dns);

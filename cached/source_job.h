@@ -15,6 +15,7 @@ struct event_base;
 struct fetcher;
 struct prober;
 struct source_dane;
+struct source_resolver;
 
 enum source_kind { SOURCE_TXT, SOURCE_TLSRPT, SOURCE_FETCH, SOURCE_MX, SOURCE_PROBE };
 
@@ -23,6 +24,7 @@ struct source_tools {
     struct dns *dns;
     struct fetcher *fetcher;
     struct prober *prober;
+    struct source_resolver *resolver;
     struct event_base *base;
     int64_t dane_ms; /* for what DANE says of the hosts of one MX set */
 };

@@ -13,6 +13,7 @@
 
 #include "cached/check.h"
 #include "cached/control.h"
+#include "cached/settings.h"
 #include "common/clock.h"
 #include "tests/fake/fake_source.h"
 
@@ -24,6 +25,7 @@ enum { BOOT_MS = 500 * 1000 * 1000, WALL_S = 1790000000 };
 struct desk {
     struct control control;
     struct source source;
+    struct settings settings;
     json_t *reply;
     char error[200];
     size_t replies;
@@ -38,6 +40,7 @@ set_up(void **state)
     d->source.side_by_side = true;
     d->control.base = event_base_new();
     d->control.source = &d->source;
+    d->control.settings = &d->settings;
     *state = d;
     return 0;
 }
@@ -199,7 +202,8 @@ test_good(void **state)
     assert_says(d, "policy", "ok", "mode enforce");
     assert_says(d, "mx", "ok", "listed in the policy by mx1.example.com");
     assert_says(d, "tls", "ok", "ends on 2026-10-21, in 30 days");
-    assert_says(d, "dane", "ok", "not looked at");
+    assert_says(d, "dane", "ok", "not looked at: trust-ad is off");
+    assert_false(d->source.with_dane);
     assert_says(d, "tlsrpt", "ok", "mailto:r@example.com");
 }
 
@@ -380,6 +384,85 @@ test_many_hosts(void **state)
     assert_says(d, "tls", "ok", "48 more MX hosts were not connected to");
 }
 
+/* What is said of two hosts by their TLSA. */
+static void
+test_dane(void **state)
+{
+    static const struct {
+        enum sts_error error;
+        bool secure;
+        enum dane_state states[2];
+        const char *status; /* of the report */
+        int exit_code;
+        struct {
+            const char *status, *part;
+        } says[2];
+    } sets[] = {
+        {STS_OK, false, {0}, "ok", 0, {{"ok", "does not apply"}, {"ok", "example.com"}}},
+        {STS_NULL_MX,
+         true,
+         {0},
+         "error",
+         3,
+         {{"ok", "there is no MX host"}, {"ok", "example.com"}}},
+        {STS_OK, true, {DANE_USABLE, DANE_USABLE}, "ok", 0, {{"ok", "mx1."}, {"ok", "mx2."}}},
+        {STS_OK, true, {DANE_NONE, DANE_NONE}, "ok", 0, {{"ok", "no secure TLSA"}, {"ok", "mx2."}}},
+        {STS_OK,
+         true,
+         {DANE_USABLE, DANE_NONE},
+         "warning",
+         0,
+         {{"ok", "mx1."}, {"warning", "publish TLSA records"}}},
+        {STS_OK,
+         true,
+         {DANE_UNUSABLE, DANE_USABLE},
+         "warning",
+         0,
+         {{"warning", "TLSA 3 1 1"}, {"ok", "mx2."}}},
+        {STS_OK,
+         true,
+         {DANE_FAILED, DANE_NONE},
+         "warning",
+         0,
+         {{"warning", "dns-servfail"}, {"ok", "mx2."}}},
+        {STS_OK,
+         true,
+         {DANE_FAILED, DANE_FAILED},
+         "error",
+         2,
+         {{"error", "mx1."}, {"error", "see to the name servers"}}},
+    };
+    static const char body[] =
+        "version: STSv1\nmode: enforce\nmx: *.example.com\nmax_age: 604800\n";
+    static const char *const hosts[] = {"mx1.example.com", "mx2.example.com"};
+    struct desk *d = *state;
+
+    d->settings.dns.trust_ad = true;
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        struct mx_result mx = {.error = sets[i].error,
+                               .hosts = hosts,
+                               .count = sets[i].error == STS_OK ? 2 : 0,
+                               .secure = sets[i].secure,
+                               .with_dane = true,
+                               .dane_error = STS_DNS_SERVFAIL};
+
+        if (sets[i].secure && mx.count > 0)
+            mx.dane = sets[i].states;
+        d->replies = 0;
+        start(d, "check " D);
+        assert_true(d->source.with_dane);
+        end_txt(d, "v=STSv1; id=1");
+        end_fetch(d, body);
+        end_tlsrpt(d, "v=TLSRPTv1; rua=https://example.com/r");
+        fake_source_end_mx(&d->source, D, &mx);
+        for (size_t k = 0; k < mx.count; k++)
+            end_probe(d, hosts[k], STS_OK, "", 30);
+        assert_exit(d, sets[i].status, sets[i].exit_code);
+        for (int k = 0; k < 2; k++)
+            assert_says(d, "dane", sets[i].says[k].status, sets[i].says[k].part);
+    }
+}
+
 static void
 on_report(const struct check_report *report, void *arg)
 {
@@ -481,6 +564,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_foreign_text_is_harmless, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tls_of_unlisted_host, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_dane, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_hosts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_domain, set_up, tear_down),
