@@ -163,7 +163,7 @@ class Mx(socketserver.ThreadingTCPServer):
         mine = self.profile
         if mine.stranger:
             ca = ca.stranger()
-        right = ca.issue(f"mx-{self.label}", mine.names, mine.common_name, mine.days, mine.self_signed)
+        self.certificate = right = ca.issue(f"mx-{self.label}", mine.names, mine.common_name, mine.days, mine.self_signed)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if mine.only_with_sni:
             self.named_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 
 PACKAGES = ["sendmail-bin", "sendmail-base", "sendmail-cf", "nginx", "unbound",
-            "exim4-daemon-heavy", "postfix"]
+            "exim4-daemon-heavy", "postfix", "ldnsutils"]
 SET_ID_PROGRAMS = ["usr/libexec/sendmail/sendmail", "usr/sbin/exim4", "usr/sbin/postdrop",
                    "usr/sbin/postqueue"]
 
