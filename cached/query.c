@@ -100,6 +100,9 @@ on_mx(const struct mx_result *result, void *arg)
     struct resolution *r = arg;
 
     r->job = NULL;
+    if (result->dane_error != STS_OK)
+        log_info("dane domain=%s reason=%s detail=%s", r->entry->domain,
+                 sts_error_name(result->dane_error), result->detail);
     cache_set_mx(r->engine->cache, r->entry, result);
     query_take_up(r, STEP_ANSWER);
 }

@@ -147,6 +147,13 @@ def test_verdict(lab, domains, case):
     assert ask("sts", domain.name).startswith("NOTFOUND " if verdict == "testing" else "OK secure match=")
 
 
+def test_failed_lookup_is_logged(lab, domains):
+    """Which host it was, at the look-up."""
+    wanted = f"dane domain={domains.one_bogus_tlsa.name} reason=dns-servfail detail=DANE of {lab.mx['sni-only'].host}: SERVFAIL"
+    lab.daemons.query(domains.one_bogus_tlsa.name)
+    wait_until(lambda: wanted in lab.daemons.cached.log_text(), wanted)
+
+
 def test_first_question_is_postfix_own(lab, domains):
     """Nothing is known yet: the answer waits for MX and TLSA."""
     lab.daemons.stsctl("flush", "--force", domains.usable.name)
