@@ -27,7 +27,8 @@ dist_check_SCRIPTS += tests/check-manuals
 TESTS += tests/check-manuals
 
 # --- sts-cached against hundreds of hostile domains (pytest; needs no server and no root) ---
-EXTRA_DIST += tests/system/test_vectors.py tests/system/test_query_socket.py \
+EXTRA_DIST += tests/ATTACKS.md tests/system/test_attacks.py \
+	tests/system/test_vectors.py tests/system/test_query_socket.py \
 	tests/system/vectors/__init__.py tests/system/vectors/asker.py tests/system/vectors/case.py \
 	tests/system/vectors/dns_cases.py tests/system/vectors/dnsserver.py tests/system/vectors/http_cases.py \
 	tests/system/vectors/internet.py tests/system/vectors/key_cases.py tests/system/vectors/policy_cases.py \

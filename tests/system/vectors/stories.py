@@ -348,7 +348,22 @@ def u_label_is_its_a_label(internet):
     assert internet.dns.count(f"_mta-sts.xn--bcher-kva.{domain}", "TXT") == 1
 
 
+def nothing_is_rolled_back(internet):
+    """Whoever forges DNS and silences the policy host brings back neither an old policy nor none."""
+    domain, host = known_domain(internet)
+    internet.dns.put(f"_mta-sts.{domain}", "TXT", txt("v=STSv1; id=2;"))
+    host.raw = served(domain, policy(mx_hosts=("mx.DOMAIN", "second.DOMAIN")))
+    assert internet.daemon.stsctl("refresh", domain).returncode == 0
+    host.raw = http("", status="503 Away")
+    for record in (("v=STSv1; id=1;",), (), ("v=STSv1; id=3;",), ("v=STSv1; id=1;",)):
+        internet.dns.put(f"_mta-sts.{domain}", "TXT", *map(txt, record))
+        assert internet.daemon.stsctl("refresh", domain).returncode == 2
+        got = internet.verdict(domain)
+        assert (got["verdict"], got["id"], got["mx"]) == ("secure", "2", f"mx.{domain},second.{domain}"), got
+
+
 STORIES = [  # the slow ones first
+    nothing_is_rolled_back,
     refusal_is_checked_anew, refusal_stands_without_a_record, late_asker_is_answered_at_once,
     hanging("no answer", Host(b"", end="hang")),
     hanging("no TLS", Host(b"", end="hang-tls")),
