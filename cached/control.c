@@ -179,7 +179,8 @@ read_wait(const char *text, int64_t *wait_ms)
 static void
 run_query(struct command *c)
 {
-    struct question question = {.want_mx = true, .wait_ms = -1, .arrived_ms = clock_boot_ms()};
+    struct question question = {
+        .want_mx = true, .want_probe = true, .wait_ms = -1, .arrived_ms = clock_boot_ms()};
     struct judgement now;
     struct control_job *job;
     struct nexthop hop;

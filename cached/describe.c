@@ -153,6 +153,28 @@ dane_of(const struct judgement *j)
     return object;
 }
 
+/* What is known of the TLS of each listed host, where probing counted. */
+static json_t *
+probes_of(const struct judgement *j)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < j->probe_count; i++) {
+        const struct verdict_probe *p = &j->probes[i];
+        json_t *probe = json_object();
+
+        set_string(probe, "host", p->host);
+        set_string(probe, "result", probes_word(&p->memory));
+        set_string(probe, "detail", p->memory.detail);
+        if (p->memory.state == PROBE_KNOWN)
+            set_integer(probe, "until", wall_of_boot(clock_boot_ms() + p->memory.left_ms));
+        else
+            json_object_set_new(probe, "until", json_null());
+        json_array_append_new(list, probe);
+    }
+    return list;
+}
+
 void
 describe_judgement(const struct judgement *j, struct buf *out)
 {
@@ -169,6 +191,7 @@ describe_judgement(const struct judgement *j, struct buf *out)
         json_array_append_new(candidates, json_string(j->candidates[i]));
     json_object_set_new(object, "candidates", candidates);
     json_object_set_new(object, "dane", j->dane != NULL ? dane_of(j) : json_null());
+    json_object_set_new(object, "probes", probes_of(j));
     set_string(object, "source", j->source == SOURCE_NONE ? NULL : answer_source_name(j->source));
     set_reason(object, j->reason, j->detail, j->http_status);
     json_object_set_new(object, "last_failure", last_failure_of(j->entry));

@@ -15,8 +15,9 @@
 /* All functions append. Times are wall time in seconds; what does not apply is null. */
 
 /* query: verdict, domain, mode, id, max_age, expires, fetched, refresh, mx, hosts, candidates,
- * dane (state of each candidate), source, reason, reason_text, detail, http_status, last_failure,
- * exit, and `reply`: the line of the `verdict` map. */
+ * dane (state of each candidate), probes (of each listed host that was to be probed: host, result,
+ * detail, until), source, reason, reason_text, detail, http_status, last_failure, exit, and
+ * `reply`: the line of the `verdict` map. */
 void describe_judgement(const struct judgement *, struct buf *);
 
 /* list: domain, mode, max_age, expires, id, fetched. */

@@ -71,10 +71,12 @@ inflight_stop_work(struct resolution *r)
 {
     source_cancel(r->job);
     farm_cancel(r->farm_job);
+    probes_cancel(r->probes_wait);
     if (r->again != NULL)
         event_free(r->again);
     r->job = NULL;
     r->farm_job = NULL;
+    r->probes_wait = NULL;
     r->again = NULL;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "cached/farm.h"
+#include "cached/probes.h"
 #include "cached/query.h"
 
 struct event;
@@ -18,6 +19,7 @@ enum resolution_step {
     STEP_FETCH,
     STEP_SHARE,
     STEP_MX,
+    STEP_PROBE,
     STEP_ANSWER
 };
 
@@ -28,8 +30,7 @@ struct query_token {
     struct event *timer; /* fires at the deadline */
     query_done_fn *done;
     void *arg;
-    int64_t arrived_ms;
-    bool want_mx, host_only;
+    struct question asked; /* its domain is the entry's */
 };
 
 /* Whoever ordered a forced fetch. */
@@ -46,6 +47,7 @@ struct resolution {
     struct entry *entry;              /* pinned */
     struct source_job *job;           /* the one thing that is waited for: the source, */
     struct farm_job *farm_job;        /* the farm, */
+    struct probes_wait *probes_wait;  /* probes, */
     struct event *again;              /* or another node's fetch: then until this timer at most */
     LIST_HEAD(, query_token) waiters; /* newest first */
     STAILQ_HEAD(, refetch_waiter) refetchers;
@@ -53,6 +55,8 @@ struct resolution {
     uint64_t seq; /* of the fetch */
     enum resolution_step step;
     bool want_mx;         /* someone asked, or asks, about the MX hosts */
+    bool want_probe;      /* and about their TLS */
+    bool want_host_probe; /* or about that of the domain itself, "[host]" */
     bool force_fetch;     /* whatever the id says, also without a record */
     bool locked;          /* this node holds the farm's lock of the domain */
     bool record_found;    /* a valid TXT record was seen */

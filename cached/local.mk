@@ -53,7 +53,7 @@ libcached_a_SOURCES = \
 	cached/query.c cached/query.h \
 	cached/query_engine.h \
 	cached/query_farm.c cached/query_fetch.c \
-	cached/query_orders.c \
+	cached/query_orders.c cached/query_probe.c \
 	cached/record.c cached/record.h \
 	cached/redis_conn.c cached/redis_conn.h \
 	cached/redis_link.c cached/redis_link.h \

@@ -157,14 +157,6 @@ watch_signals(struct program *p)
 /* --- starting
  * --------------------------------------------------------------------------------------- */
 
-/* What this version reads but does not do yet is said aloud, never silently ignored. */
-static void
-warn_of_missing_parts(const struct settings *s)
-{
-    if (s->probe)
-        log_warning("probe: not part of this version, no verdict waits for an MX host");
-}
-
 /* The state directory is private to the daemon's user. */
 static bool
 prepare_state_directory(struct program *p)
@@ -318,7 +310,6 @@ run(struct program *p)
         stop(p);
         return DAEMON_EXIT_FAILURE;
     }
-    warn_of_missing_parts(p->settings);
     log_info("ready");
     daemon_ready();
     log_gather(write_log_soon, p);

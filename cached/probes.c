@@ -130,6 +130,20 @@ probes_look(struct probes *probes, const char *name)
     return (struct probe_memory){.state = PROBE_UNKNOWN, .detail = ""};
 }
 
+const char *
+probes_word(const struct probe_memory *memory)
+{
+    switch (memory->state) {
+    case PROBE_UNKNOWN:
+        return "not-asked";
+    case PROBE_RUNNING:
+        return "running";
+    case PROBE_KNOWN:
+        break;
+    }
+    return sts_error_name(memory->error);
+}
+
 /* --- waits ------------------------------------------------------------------------------------ */
 
 static void

@@ -50,6 +50,9 @@ void probes_forget(struct probes *);
 
 /* Counts as a use. `host` is normalised. */
 struct probe_memory probes_look(struct probes *, const char *host);
+/* "ok", "tls-name", "running", "not-asked": for logs and JSON. */
+const char *probes_word(const struct probe_memory *);
+
 /* Begins a probe of each of the hosts (at most PROBES_WANT_MAX) that is PROBE_UNKNOWN, and waits
  * for all of them that run. `done` comes once, from the loop: when one of them has ended, or after
  * `limit_ms`; unless probes_cancel came first. The probes go on without a waiter. */

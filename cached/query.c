@@ -8,6 +8,7 @@
  *   step_fetch    the policy file, and into the cache with it
  *   step_share    in a farm: to the others
  *   step_mx       the MX set, when an asker needs it and the policy enforces
+ *   step_probe    the TLS of the listed hosts, when an asker wants it and `probe` is on
  *   step_answer   one verdict for every asker; a refusal goes back to step_txt once
  *
  * Askers come and go while a resolution runs; it ends when its work is done, asked for or not. */
@@ -104,7 +105,7 @@ on_mx(const struct mx_result *result, void *arg)
         log_info("dane domain=%s reason=%s detail=%s", r->entry->domain,
                  sts_error_name(result->dane_error), result->detail);
     cache_set_mx(r->engine->cache, r->entry, result);
-    query_take_up(r, STEP_ANSWER);
+    query_take_up(r, STEP_PROBE);
 }
 
 static enum verdict_mx
@@ -134,19 +135,20 @@ step_mx(struct resolution *r)
 static void
 speak(struct query_engine *q, struct judgement *j, int64_t ms)
 {
-    char digits[BUF_NUMBER_SIZE];
+    char digits[BUF_NUMBER_SIZE], probes[QUERY_PROBES_TEXT_SIZE];
 
     stats_count_answer(q->stats, j->verdict, j->reason, j->source, ms);
     buf_format_number(digits, ms > 0 ? (uint64_t)ms : 0);
+    query_describe_probes(j, probes);
     log_info_words((const char *const[]){
         "query domain=", j->domain, " verdict=", verdict_name(j->verdict),
         " source=", answer_source_name(j->source), " reason=", sts_error_name(j->reason),
-        " ms=", digits, j->detail[0] ? " detail=" : "", j->detail, NULL});
+        " ms=", digits, j->detail[0] || probes[0] ? " detail=" : "", j->detail, probes, NULL});
     if (q->settings->mode == WORK_OBSERVE) {
         j->verdict = VERDICT_NONE;
         j->reason = STS_OBSERVE;
         j->policy = NULL;
-        j->host_count = 0;
+        j->host_count = j->probe_count = 0;
     }
 }
 
@@ -157,7 +159,7 @@ answer(struct query_token *token, struct judgement *j)
     query_done_fn *done = token->done;
     void *arg = token->arg;
     struct query_engine *q = token->resolution->engine;
-    int64_t arrived_ms = token->arrived_ms;
+    int64_t arrived_ms = token->asked.arrived_ms;
 
     inflight_stop_waiting(token);
     speak(q, j, clock_boot_ms() - arrived_ms);
@@ -174,12 +176,15 @@ may_be_rescued(const struct resolution *r, const struct judgement *j)
 
 /* What we do not know another node may: while Redis is away and we never had all that it holds, no
  * policy here is not "none". */
-static enum verdict_need
-judge(const struct query_engine *q, const struct entry *e, const char *domain, bool want_mx,
-      bool host_only, int64_t now_ms, struct judgement *j)
+enum verdict_need
+query_judge(const struct query_engine *q, const struct entry *e, const struct question *asked,
+            int64_t now_ms, struct judgement *j)
 {
-    enum verdict_need need = verdict_judge(e, domain, mx_wanted(q, want_mx), host_only, now_ms, j);
+    enum verdict_need need =
+        verdict_judge(e, asked->domain, mx_wanted(q, asked->want_mx), asked->host_only, now_ms, j);
 
+    if (need == VERDICT_FINAL && asked->want_probe)
+        need = query_judge_probes(q, now_ms, j);
     if (need == VERDICT_FINAL && j->verdict == VERDICT_NONE && j->policy == NULL &&
         farm_is_blind(q->farm)) {
         j->verdict = VERDICT_UNKNOWN;
@@ -192,8 +197,7 @@ static enum verdict_need
 judge_for(const struct query_token *token, struct judgement *j)
 {
     const struct resolution *r = token->resolution;
-    enum verdict_need need = judge(r->engine, r->entry, r->entry->domain, token->want_mx,
-                                   token->host_only, clock_boot_ms(), j);
+    enum verdict_need need = query_judge(r->engine, r->entry, &token->asked, clock_boot_ms(), j);
 
     return need == VERDICT_FINAL && may_be_rescued(r, j) ? VERDICT_NEEDS_RECHECK : need;
 }
@@ -224,7 +228,7 @@ query_answer_ready(struct resolution *r)
 }
 
 /* Whoever is left cannot be answered finally: a refusal wants a fresh TXT record first, a late
- * asker the MX set; what the fetch limit keeps from being known is unknown. */
+ * asker the MX set or its hosts' TLS; what the fetch limit keeps from being known is unknown. */
 static enum step_result
 step_answer(struct resolution *r)
 {
@@ -241,6 +245,10 @@ step_answer(struct resolution *r)
         }
         if (need == VERDICT_NEEDS_MX) {
             r->step = STEP_MX;
+            return NEXT;
+        }
+        if (need == VERDICT_NEEDS_PROBE) {
+            r->step = STEP_PROBE;
             return NEXT;
         }
         if (need == VERDICT_NEEDS_TXT)
@@ -261,7 +269,7 @@ static const struct {
     [STEP_LOOK] = {"look", query_step_look},    [STEP_TXT] = {"txt", step_txt},
     [STEP_LOCK] = {"lock", query_step_lock},    [STEP_FETCH] = {"fetch", query_step_fetch},
     [STEP_SHARE] = {"share", query_step_share}, [STEP_MX] = {"mx", step_mx},
-    [STEP_ANSWER] = {"answer", step_answer},
+    [STEP_PROBE] = {"probe", query_step_probe}, [STEP_ANSWER] = {"answer", step_answer},
 };
 
 static void
@@ -302,7 +310,7 @@ query_take_up(struct resolution *r, enum resolution_step step)
     r->step = step;
     for (;;) {
         query_answer_ready(r);
-        if (r->job != NULL || r->farm_job != NULL || r->again != NULL)
+        if (r->job != NULL || r->farm_job != NULL || r->probes_wait != NULL || r->again != NULL)
             return; /* whoever was answered gave an order, and it began anew */
         step = r->step;
         log_debug("resolution domain=%s step=%s", r->entry->domain, steps[step].name);
@@ -375,7 +383,18 @@ first_step(const struct query_engine *q, enum verdict_need need)
 {
     if (need == VERDICT_NEEDS_MX)
         return STEP_MX;
+    if (need == VERDICT_NEEDS_PROBE)
+        return STEP_PROBE;
     return need == VERDICT_NEEDS_TXT && farm_is_up(q->farm) ? STEP_LOOK : STEP_TXT;
+}
+
+/* What the resolution has to find out beside the policy. */
+static void
+note_wants(struct resolution *r, const struct question *question)
+{
+    r->want_mx |= question->want_mx && !question->host_only;
+    r->want_probe |= question->want_probe && !question->host_only;
+    r->want_host_probe |= question->want_probe && question->host_only;
 }
 
 /* The resolution to wait for; NULL when there would be too many. */
@@ -391,10 +410,10 @@ join_or_begin(struct query_engine *q, const struct question *question, enum verd
         e = cache_want(q->cache, question->domain);
         r = query_begin(q, e, first_step(q, need));
         r->rechecked = need == VERDICT_NEEDS_RECHECK;
-        r->want_mx = question->want_mx && !question->host_only;
+        note_wants(r, question);
         query_set_off(r);
     }
-    r->want_mx = r->want_mx || (question->want_mx && !question->host_only);
+    note_wants(r, question);
     return r;
 }
 
@@ -461,7 +480,7 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
     /* What is not in memory Redis is asked for, where it can be: it may be newer there than here.
      */
     e = cache_get(q->cache, question->domain, !farm_is_up(q->farm));
-    need = judge(q, e, question->domain, question->want_mx, question->host_only, now_ms, now);
+    need = query_judge(q, e, question, now_ms, now);
     if (need == VERDICT_FINAL) {
         if (!may_be_rescued(inflight_find(q->inflight, question->domain), now))
             return answer_now(q, question, e, now_ms, now);
@@ -475,7 +494,7 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
     }
     wait_ms = time_to_wait(q, question, r, now_ms);
     if (wait_ms <= 0) {
-        judge(q, r->entry, question->domain, question->want_mx, question->host_only, now_ms, now);
+        query_judge(q, r->entry, question, now_ms, now);
         verdict_in_doubt(need, r->record_found, STS_DEADLINE, now);
         speak(q, now, now_ms - question->arrived_ms);
         return true;
@@ -483,9 +502,8 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
     *token = inflight_wait(r, q->base, wait_ms, on_deadline);
     (*token)->done = done;
     (*token)->arg = arg;
-    (*token)->arrived_ms = question->arrived_ms;
-    (*token)->want_mx = question->want_mx;
-    (*token)->host_only = question->host_only;
+    (*token)->asked = *question;
+    (*token)->asked.domain = r->entry->domain;
     return false;
 }
 
@@ -515,6 +533,7 @@ query_engine_new(struct event_base *base, const struct settings *settings, struc
     q->source = source;
     q->stats = stats;
     q->inflight = inflight_new();
+    q->probes = probes_new(base, source, stats);
     return q;
 }
 
@@ -522,6 +541,7 @@ void
 query_engine_set_settings(struct query_engine *q, const struct settings *settings)
 {
     q->settings = settings;
+    probes_forget(q->probes);
 }
 
 void
@@ -530,5 +550,6 @@ query_engine_free(struct query_engine *q)
     if (q == NULL)
         return;
     inflight_free(q->inflight, q->cache);
+    probes_free(q->probes);
     free(q);
 }

@@ -3,6 +3,7 @@
 #define STS_CACHED_QUERY_ENGINE_H
 
 #include "cached/inflight.h"
+#include "cached/probes.h"
 
 struct query_engine {
     struct event_base *base;
@@ -12,6 +13,7 @@ struct query_engine {
     struct farm *farm; /* NULL: this host is alone */
     struct stats *stats;
     struct inflight *inflight;
+    struct probes *probes;
     struct judgement judgement; /* the one being spoken */
 };
 
@@ -25,6 +27,10 @@ void query_take_up(struct resolution *, enum resolution_step);
 /* Answers everyone whose verdict is final by now. */
 void query_answer_ready(struct resolution *);
 
+/* What is answered to `asked` from what is known of it. `asked->domain` counts; `e` may be NULL. */
+enum verdict_need query_judge(const struct query_engine *, const struct entry *,
+                              const struct question *asked, int64_t now_ms, struct judgement *);
+
 enum step_result { NEXT, WAIT, DONE };
 /* query_fetch.c. */
 enum step_result query_step_fetch(struct resolution *);
@@ -37,6 +43,16 @@ enum step_result query_step_lock(struct resolution *);
 enum step_result query_step_share(struct resolution *);
 /* Gives the lock up, if it is held. */
 void query_unlock(struct resolution *);
+
+/* The step that probes MX hosts (query_probe.c). */
+enum step_result query_step_probe(struct resolution *);
+/* Judges the listed hosts' TLS, where the judgement, final, can be changed by it. */
+enum verdict_need query_judge_probes(const struct query_engine *, int64_t now_ms,
+                                     struct judgement *);
+/* "mx1.example.com tls-name (certificate is for x.test), mx2.example.com ok": for the log; "" where
+ * no host was at fault. */
+enum { QUERY_PROBES_TEXT_SIZE = 600 };
+void query_describe_probes(const struct judgement *, char text[QUERY_PROBES_TEXT_SIZE]);
 
 /* Begins at TXT with nobody waiting. False: one is running already, or too many are. */
 bool query_begin_background(struct query_engine *, struct entry *, bool force_fetch);

@@ -135,6 +135,27 @@ print_dane(FILE *out, json_t *states)
         fputc('\n', out);
 }
 
+/* "probe: mx1.example.com tls-name: the certificate is for mx.example.net" */
+static void
+print_probes(FILE *out, const json_t *reply)
+{
+    const json_t *probes = json_object_get(reply, "probes");
+
+    for (size_t i = 0; i < json_array_size(probes); i++) {
+        const json_t *probe = json_array_get(probes, i);
+
+        fputs("probe: ", out);
+        print_key(out, probe, "host");
+        fputc(' ', out);
+        print_key(out, probe, "result");
+        if (json_is_string(json_object_get(probe, "detail"))) {
+            fputs(": ", out);
+            print_key(out, probe, "detail");
+        }
+        fputc('\n', out);
+    }
+}
+
 void
 print_verdict(FILE *out, const json_t *reply)
 {
@@ -146,6 +167,7 @@ print_verdict(FILE *out, const json_t *reply)
         fputc('\n', out);
     }
     print_dane(out, json_object_get(reply, "dane"));
+    print_probes(out, reply);
     if (json_is_string(json_object_get(reply, "mode")))
         print_last_failure(out, reply);
 }

@@ -180,13 +180,66 @@ verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx wan
     out->entry = entry;
     out->policy = NULL;
     out->expires_s = 0;
-    out->host_count = out->candidate_count = 0;
+    out->host_count = out->candidate_count = out->probe_count = 0;
     out->dane = NULL;
     out->dane_failed = false;
     if (verdict_policy_in_force(entry, now_ms))
         return judge_policy(out, want, host_only, now_ms);
     return entry != NULL ? judge_absence(out, now_ms) : VERDICT_NEEDS_TXT;
 }
+
+/* --- probes ---------------------------------------------------------------------------------- */
+
+bool
+verdict_can_be_probed(const struct judgement *j)
+{
+    return j->verdict == VERDICT_SECURE && j->reason == STS_OK && j->host_count > 0;
+}
+
+/* What the host's own TLS is to blame for; of the rest it may be innocent (a network that is down,
+ * a resolver, a greeting that turns us away). */
+static bool
+is_tls_fault(enum sts_error error)
+{
+    switch (error) {
+    case STS_TLS_NAME:
+    case STS_TLS_EXPIRED:
+    case STS_TLS_NOT_YET_VALID:
+    case STS_TLS_UNTRUSTED:
+    case STS_TLS_HANDSHAKE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum verdict_need
+verdict_judge_probes(struct judgement *j, int64_t patience_ms, int64_t now_ms)
+{
+    bool is_open = false, is_in_doubt = false;
+
+    for (size_t i = 0; i < j->probe_count; i++) {
+        const struct probe_memory *m = &j->probes[i].memory;
+
+        if (m->state == PROBE_KNOWN && m->error == STS_OK)
+            return final(j, VERDICT_SECURE, STS_OK);
+        if (m->state == PROBE_RUNNING && m->running_ms >= patience_ms)
+            j->reason = STS_DEADLINE;
+        else if (m->state == PROBE_KNOWN && m->error == STS_OVERLOAD)
+            j->reason = STS_OVERLOAD;
+        else if (m->state == PROBE_KNOWN && !is_tls_fault(m->error))
+            is_in_doubt = true;
+        else if (m->state != PROBE_KNOWN)
+            is_open = true;
+    }
+    if (is_open && !is_in_doubt && j->reason == STS_OK)
+        return VERDICT_NEEDS_PROBE;
+    if (is_in_doubt || j->reason != STS_OK)
+        return VERDICT_FINAL;
+    return refuse(j, STS_PROBE_FAILED, now_ms);
+}
+
+/* --- in doubt -------------------------------------------------------------------------------- */
 
 void
 verdict_in_doubt(enum verdict_need need, bool record_found, enum sts_error reason,
@@ -200,6 +253,7 @@ verdict_in_doubt(enum verdict_need need, bool record_found, enum sts_error reaso
         out->verdict = record_found ? VERDICT_PENDING : VERDICT_UNKNOWN;
         break;
     case VERDICT_NEEDS_MX:
+    case VERDICT_NEEDS_PROBE:
         out->verdict = VERDICT_SECURE;
         break;
     case VERDICT_NEEDS_RECHECK:

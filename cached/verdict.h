@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "cached/cache.h"
+#include "cached/probes.h"
 #include "common/answer.h"
 
 enum {
@@ -16,7 +17,19 @@ enum {
 };
 
 /* What must be found out before the verdict is final. */
-enum verdict_need { VERDICT_FINAL, VERDICT_NEEDS_TXT, VERDICT_NEEDS_MX, VERDICT_NEEDS_RECHECK };
+enum verdict_need {
+    VERDICT_FINAL,
+    VERDICT_NEEDS_TXT,
+    VERDICT_NEEDS_MX,
+    VERDICT_NEEDS_PROBE,
+    VERDICT_NEEDS_RECHECK
+};
+
+/* One listed host, and what is known of its TLS. */
+struct verdict_probe {
+    const char *host;
+    struct probe_memory memory;
+};
 
 /* What of the candidate hosts is judged: nothing; whether the policy lists them; what DANE says of
  * them first (`dane` = on). */
@@ -40,6 +53,8 @@ struct judgement {
     size_t candidate_count;
     const uint8_t *dane; /* enum dane_state of each candidate; NULL: not looked at, or not secure */
     bool dane_failed;    /* of no candidate DANE could be looked up */
+    struct verdict_probe probes[PROBES_WANT_MAX]; /* of the first `hosts`, where probing counted */
+    size_t probe_count;
 };
 
 /* Judges what `entry` (NULL: nothing) knows of `domain` at `now_ms`. `host_only`: the
@@ -48,6 +63,15 @@ struct judgement {
  * spoken before TXT was asked anew (RFC 8461 s5.1). Else `*out` holds no verdict yet. */
 enum verdict_need verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx,
                                 bool host_only, int64_t now_ms, struct judgement *out);
+
+/* True when `judgement`, final, is one that probing can change: `secure` with listed hosts. Not
+ * where DANE could not be looked up: it may be what those hosts' certificates are made for. */
+bool verdict_can_be_probed(const struct judgement *);
+/* Judges the listed hosts by their `probes`, which the caller has filled in: one that passed is
+ * enough; when TLS is wrong at all of them mail waits, as where no host is listed. Where a host
+ * could not be judged, or is being probed for `patience_ms` already, the verdict stays `secure`.
+ * Returns as verdict_judge; VERDICT_NEEDS_PROBE: a host may still decide. */
+enum verdict_need verdict_judge_probes(struct judgement *, int64_t patience_ms, int64_t now_ms);
 
 /* What to say when time is up before the verdict is final: `need` is what is still missing, and
  * `record_found` says that a valid TXT record was seen and its policy is being fetched. */

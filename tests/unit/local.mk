@@ -27,6 +27,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_query_policy \
 	tests/unit/cached/test_probes \
 	tests/unit/cached/test_query \
+	tests/unit/cached/test_query_probe \
 	tests/unit/cached/test_command \
 	tests/unit/cached/test_replies \
 	tests/unit/cached/test_verdict \
@@ -252,6 +253,9 @@ tests_unit_cached_test_probes_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_SOURCES = tests/unit/cached/test_query.c $(QUERY_LAB)
 tests_unit_cached_test_query_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_query_probe_SOURCES = tests/unit/cached/test_query_probe.c $(QUERY_LAB)
+tests_unit_cached_test_query_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_query_probe_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_policy_SOURCES = tests/unit/cached/test_query_policy.c $(QUERY_LAB)
 tests_unit_cached_test_query_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_policy_LDADD = $(UNIT_LIBS_CACHED)

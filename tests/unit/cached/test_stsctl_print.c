@@ -34,6 +34,11 @@ static const struct {
      "{\"reply\":\"verdict=secure\",\"reason\":\"ok\",\"mode\":\"enforce\",\"last_failure\":"
      "{\"reason_text\":\"late\",\"detail\":null,\"tried\":1789999400}}",
      "verdict=secure\nlast failure: 2026-09-21T14:03:20Z (10 min ago): late\n"},
+    {"what probes found", print_verdict,
+     "{\"reply\":\"verdict=secure\",\"reason\":\"ok\",\"probes\":["
+     "{\"host\":\"mx1.a.example\",\"result\":\"tls-name\",\"detail\":\"it is \\u001bb\"},"
+     "{\"host\":\"mx2.a.example\",\"result\":\"ok\",\"detail\":null}]}",
+     "verdict=secure\nprobe: mx1.a.example tls-name: it is \\x1Bb\nprobe: mx2.a.example ok\n"},
     {"nothing foreign reaches the terminal", print_verdict,
      "{\"reply\":\"v\",\"reason\":\"x\",\"reason_text\":\"t\",\"detail\":\"\\u001b["
      "2J\\u0007\xc3\xa9"
