@@ -59,7 +59,8 @@ add_safe(struct buf *b, const char *bytes, size_t len)
         buf_add_char(b, bytes[i] != '\0' && is_safe(bytes[i]) ? bytes[i] : '?');
 }
 
-/* Adds as many of the patterns as leave the text below `max` bytes, "..." for the others. */
+/* Adds as many of the names or patterns as leave the text below `max` bytes, "..." for the others.
+ */
 static void
 add_patterns(struct buf *b, const char *patterns, size_t max)
 {
@@ -82,11 +83,13 @@ static void
 add_refusal(struct buf *b, const struct answer_view *verdict, size_t tail)
 {
     bool is_probe = verdict->reason == STS_PROBE_FAILED;
+    /* Where its TLS is wrong the host itself is what its postmaster looks for. */
+    const char *list = is_probe && verdict->hosts[0] != '\0' ? verdict->hosts : verdict->mx;
 
     buf_add_string(b, " accepts mail only at the hosts that its policy lists");
-    if (verdict->mx[0] != '\0' && b->len + tail + 40 < REPLY_TEXT_USUAL) {
+    if (list[0] != '\0' && b->len + tail + 40 < REPLY_TEXT_USUAL) {
         buf_add_string(b, " (");
-        add_patterns(b, verdict->mx, REPLY_TEXT_USUAL - tail - (is_probe ? 50 : 45));
+        add_patterns(b, list, REPLY_TEXT_USUAL - tail - (is_probe ? 50 : 45));
         buf_add_char(b, ')');
     }
     buf_add_string(b, is_probe ? ", and none of them offers a valid certificate"
@@ -98,6 +101,10 @@ remedy(enum reply_action action, const struct answer_view *verdict)
 {
     if (!verdict || verdict->verdict != VERDICT_REFUSE)
         return "; nothing is wrong with the message, please try again in a few minutes";
+    if (verdict->reason == STS_PROBE_FAILED)
+        return action == ACTION_REJECT
+                   ? "; not accepted - its postmaster should see to the certificates"
+                   : "; please try again later - its postmaster should see to the certificates";
     if (action == ACTION_REJECT)
         return "; not accepted - its postmaster should correct the policy or the MX records";
     return "; please try again later - its postmaster should correct the policy or the MX records";

@@ -87,8 +87,12 @@ says_cause_and_remedy(void **state)
          "policy or the MX records"},
         {ACTION_TEMPFAIL, VERDICT_REFUSE, STS_PROBE_FAILED, "",
          "MTA-STS: a.test accepts mail only at the hosts that its policy lists, and none of them "
-         "offers a valid certificate; please try again later - its postmaster should correct the "
-         "policy or the MX records"},
+         "offers a valid certificate; please try again later - its postmaster should see to the "
+         "certificates"},
+        {ACTION_REJECT, VERDICT_REFUSE, STS_PROBE_FAILED, "*.a.test",
+         "MTA-STS: a.test accepts mail only at the hosts that its policy lists (*.a.test), and "
+         "none of them offers a valid certificate; not accepted - its postmaster should see to "
+         "the certificates"},
         {ACTION_TEMPFAIL, VERDICT_PENDING, STS_DEADLINE, "",
          "MTA-STS: the policy of a.test is being fetched; nothing is wrong with the message, "
          "please try again in a few minutes"},
@@ -105,6 +109,23 @@ says_cause_and_remedy(void **state)
         reply_text(cases[i].action, "a.test", &view, text);
         assert_string_equal(text, cases[i].text);
     }
+}
+
+/* Not the patterns: it is the hosts that were tried. */
+static void
+names_the_hosts_whose_tls_is_wrong(void **state)
+{
+    char mx[] = "*.a.test", hosts[] = "mx1.a.test,mx2.a.test", text[REPLY_TEXT_SIZE];
+    struct answer_view view = view_of(VERDICT_REFUSE, STS_PROBE_FAILED, mx);
+
+    (void)state;
+    view.hosts = hosts;
+    reply_text(ACTION_TEMPFAIL, "a.test", &view, text);
+    assert_string_equal(text,
+                        "MTA-STS: a.test accepts mail only at the hosts that its policy lists "
+                        "(mx1.a.test, mx2.a.test), and none of them offers a valid "
+                        "certificate; please try again later - its postmaster should see to "
+                        "the certificates");
 }
 
 static void
@@ -174,6 +195,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decides_by_settings),
         cmocka_unit_test(says_cause_and_remedy),
+        cmocka_unit_test(names_the_hosts_whose_tls_is_wrong),
         cmocka_unit_test(says_that_nobody_answers),
         cmocka_unit_test(says_only_safe_characters),
         cmocka_unit_test(stays_short),
