@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "cached/store_crowd.h"
 #include "cached/store_db_lmdb.h"
 #include "cached/store_guard.h"
 
@@ -236,4 +237,78 @@ store_db_evict(struct store_db *db, int64_t day_limit, uint64_t *evicted)
 {
     store_guard_enter();
     return result(db, evict_first(db, day_limit, evicted));
+}
+
+static int
+weigh(struct store_db *db, void (*each)(const char *domain, size_t bytes, void *arg), void *arg)
+{
+    char domain[DOMAIN_SIZE];
+    MDB_val key, value;
+    MDB_cursor *cursor;
+    int error = mdb_cursor_open(db->write, db->policy, &cursor);
+
+    if (error)
+        return error;
+    while ((error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == MDB_SUCCESS) {
+        if (key.mv_size == 0 || key.mv_size >= DOMAIN_SIZE)
+            continue;
+        memcpy(domain, key.mv_data, key.mv_size);
+        domain[key.mv_size] = '\0';
+        each(domain, value.mv_size, arg);
+    }
+    mdb_cursor_close(cursor);
+    return error == MDB_NOTFOUND ? MDB_SUCCESS : error;
+}
+
+enum store_db_status
+store_db_weigh(struct store_db *db, void (*each)(const char *domain, size_t bytes, void *arg),
+               void *arg)
+{
+    store_guard_enter();
+    return result(db, weigh(db, each, arg));
+}
+
+/* Steps on in the order of use to a domain below the suffix. */
+static int
+next_below(struct store_db *db, const char *suffix, struct store_db_place *place)
+{
+    struct store_db_key bytes;
+    MDB_val key = store_db_key_of(place->number, place->domain, &bytes), value;
+    MDB_cursor *cursor;
+    int error = mdb_cursor_open(db->write, db->index[STORE_DB_USED], &cursor);
+
+    if (error)
+        return error;
+    error = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (!error && (!store_db_place_of(&key, place) || !store_crowd_holds(suffix, place->domain)))
+        error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    mdb_cursor_close(cursor);
+    return error;
+}
+
+static int
+evict_below(struct store_db *db, const char *suffix, struct store_db_place *place, uint64_t *bytes)
+{
+    MDB_val key, value;
+    int error = next_below(db, suffix, place);
+
+    if (error)
+        return error;
+    key = store_db_val(place->domain, strlen(place->domain));
+    error = mdb_get(db->write, db->policy, &key, &value);
+    if (error == MDB_NOTFOUND) /* a wrong line */
+        return remove_line(db, STORE_DB_USED, place->number, place->domain);
+    if (error)
+        return error;
+    *bytes += value.mv_size;
+    error = remove_record(db, place->domain);
+    return error ? error : remove_line(db, STORE_DB_USED, place->number, place->domain);
+}
+
+enum store_db_status
+store_db_evict_below(struct store_db *db, const char *suffix, struct store_db_place *place,
+                     uint64_t *bytes)
+{
+    store_guard_enter();
+    return result(db, evict_below(db, suffix, place, bytes));
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cached/store_crowd.h"
 #include "cached/store_db.h"
 #include "cached/table.h"
 #include "common/clock.h"
@@ -21,6 +22,7 @@ enum {
     EVICT_BATCH = 64,
     EVICT_ROUNDS = 64, /* a batch; what is still missing then, the next one gets */
     COMPLAIN_EVERY_MS = 60000,
+    LOOK_EVERY_MS = 60000, /* at who fills the store, when nobody has too much */
     DAY_S = 86400
 };
 
@@ -56,6 +58,11 @@ struct store_writer {
     /* the writer's own */
     uint64_t size; /* of the file at most */
     bool tight;    /* over the limit with nothing to evict: only known domains are written */
+    char crowd[DOMAIN_SIZE];           /* who fills more than his share, while `excess` */
+    uint64_t excess;                   /* bytes that he must give up */
+    struct store_db_place crowd_place; /* evicted up to here */
+    bool crowd_gave;                   /* something of his was found since */
+    int64_t looked_ms;                 /* when nobody was found; 0: never */
 };
 
 static const char *
@@ -111,16 +118,70 @@ count(struct store_writer *w, uint64_t *counter, uint64_t more)
     pthread_mutex_unlock(&w->mutex);
 }
 
-/* Evicts up to `max` records in a transaction of its own. Returns how many. */
+static void
+weigh_record(const char *domain, size_t bytes, void *arg)
+{
+    store_crowd_add(arg, domain, bytes);
+}
+
+/* Looks who fills more than his share of a full store, when that is not known. It costs a walk
+ * through the file, so not often. */
+static void
+look_for_crowd(struct store_writer *w)
+{
+    struct store_crowd *crowd;
+    int64_t now_ms = clock_boot_ms();
+
+    if (w->excess > 0 || (w->looked_ms != 0 && now_ms - w->looked_ms < LOOK_EVERY_MS))
+        return;
+    crowd = alloc_zero(1, sizeof *crowd);
+    if (store_db_begin(w->db) == STORE_DB_OK) {
+        if (store_db_weigh(w->db, weigh_record, crowd) == STORE_DB_OK &&
+            store_crowd_find(crowd, w->crowd, &w->excess))
+            log_warning("the store is full, and %s fills more than its share: its policies go "
+                        "first",
+                        w->crowd);
+        store_db_abort(w->db);
+    }
+    w->crowd_place = (struct store_db_place){0};
+    w->crowd_gave = false;
+    w->looked_ms = w->excess > 0 ? 0 : now_ms;
+    free(crowd);
+}
+
+/* Evicts one record of the crowd. */
+static enum store_db_status
+evict_of_crowd(struct store_writer *w, uint64_t *evicted)
+{
+    uint64_t bytes = 0;
+    enum store_db_status status = store_db_evict_below(w->db, w->crowd, &w->crowd_place, &bytes);
+
+    if (status == STORE_DB_MISSING) {
+        w->excess = 0;
+        w->looked_ms = w->crowd_gave ? 0 : clock_boot_ms(); /* not there: do not look at once */
+        return status;
+    }
+    w->crowd_gave = true;
+    *evicted += bytes > 0;
+    w->excess -= bytes < w->excess ? bytes : w->excess;
+    return status;
+}
+
+/* Evicts up to `max` records in a transaction of its own: of the crowd as many as are too many, or
+ * else those unused longest. Returns how many. */
 static uint64_t
 evict_batch(struct store_writer *w, uint64_t max)
 {
     int64_t day_limit = clock_wall_s() / DAY_S - STORE_KEEP_DAYS;
-    enum store_db_status status = store_db_begin(w->db);
+    enum store_db_status status;
     uint64_t evicted = 0;
+    bool crowded;
 
-    for (uint64_t i = 0; i < max && status == STORE_DB_OK; i++)
-        status = store_db_evict(w->db, day_limit, &evicted);
+    look_for_crowd(w);
+    crowded = w->excess > 0;
+    status = store_db_begin(w->db);
+    for (uint64_t i = 0; i < max && status == STORE_DB_OK && crowded == (w->excess > 0); i++)
+        status = crowded ? evict_of_crowd(w, &evicted) : store_db_evict(w->db, day_limit, &evicted);
     if (status == STORE_DB_OK || (status == STORE_DB_MISSING && evicted > 0))
         status = store_db_commit(w->db);
     else

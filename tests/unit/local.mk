@@ -78,6 +78,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_resp \
 	tests/unit/cached/test_store_db \
 	tests/unit/cached/test_store_writer \
+	tests/unit/cached/test_store_crowd \
 	tests/unit/cached/test_cache_lmdb \
 	tests/unit/cached/test_cache_mem \
 	tests/unit/cached/test_cache_redis \
@@ -222,6 +223,9 @@ tests_unit_cached_test_store_rescue_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_db_SOURCES = tests/unit/cached/test_store_db.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_db_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_store_crowd_SOURCES = tests/unit/cached/test_store_crowd.c $(STORE_SAMPLES)
+tests_unit_cached_test_store_crowd_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_store_crowd_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_writer_SOURCES = tests/unit/cached/test_store_writer.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_writer_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_writer_LDADD = $(UNIT_LIBS_CACHED)
