@@ -17,7 +17,7 @@ EXTRA_DIST += tests/system/run tests/system/enter tests/system/conftest.py \
 	tests/system/test_envelopes.py tests/system/test_exim.py tests/system/test_postfix.py tests/system/test_matrix.py tests/system/test_postfix_attributes.py tests/system/test_outages.py tests/system/test_policies.py tests/system/test_stsctl.py \
 	tests/system/lab/__init__.py tests/system/lab/certs.py tests/system/lab/client.py \
 	tests/system/lab/daemons.py tests/system/lab/demo.py tests/system/lab/demo_farm.py tests/system/lab/dns.py \
-	tests/system/lab/exim.py tests/system/lab/mta.py tests/system/lab/postfix.py tests/system/lab/matrix.py tests/system/lab/mx.py \
+	tests/system/lab/exim.py tests/system/lab/mta.py tests/system/lab/postfix.py tests/system/lab/matrix.py tests/system/lab/matrix_rows.py tests/system/lab/mx.py \
 	tests/system/lab/namespace.py tests/system/lab/packages.py tests/system/lab/policyhost.py \
 	tests/system/lab/process.py tests/system/lab/sanitizer.py tests/system/lab/sendmail.py tests/system/lab/stock.mc \
 	tests/system/lab/syslog.py tests/system/lab/world.py

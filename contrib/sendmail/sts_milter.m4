@@ -21,6 +21,8 @@ dnl     itself as well (map stsmx, STS_mx);
 dnl   - a wildcard certificate is never accepted: STS_SAN is replaced;
 dnl   - an MX that is not listed or has another's certificate makes the message wait though the next
 dnl     MX is good: that is checked before RCPT too (Local_tls_server);
+dnl   - a domain that is a CNAME gives way to its target and the target's policy: an attacker in the DNS
+dnl     could lead away any domain so; the recipient's own domain counts (RFC 8461 s3.1);
 dnl   - a smart host is measured by the recipient's policy: class {StsExempt} lets it pass.
 define(`_STS_CACHE_', ifelse(defn(`_ARG_'), `', `unix:/run/sts-cached/query.sock', `_ARG_'))
 define(`_STS_MILTER_', ifelse(_ARG2_, `', `unix:/run/sts-milter/milter.sock', `_ARG2_'))
@@ -31,6 +33,7 @@ ifelse(_STS_ROLE_, `gate', `', _STS_ROLE_, `wall', `',
 dnl FEATURE overwrites the arguments: only our own macros from here on.
 FEATURE(`sts', `socket -d5 -T<TMPF> '_STS_CACHE_, `NO_SAN_TST')
 define(`confMCI_CACHE_SIZE', `0')
+define(`confDONT_EXPAND_CNAMES', `True')
 ifdef(`confMILTER_MACROS_ENVRCPT', `', `define(`confMILTER_MACROS_ENVRCPT', `{rcpt_mailer}, {rcpt_host}, {rcpt_addr}')')
 dnl In a gate the rules below enforce: a dead milter must not stop mail. In a wall it must.
 ifelse(_STS_MILTER_, `none', `',

@@ -34,6 +34,7 @@ load.py        a constant stream of questions, each answer judged
 demo.py        the demonstration of contrib/quickstart
 demo_farm.py   that of a farm
 matrix.py      each MTA against each fault of a receiver: contrib/matrix
+matrix_rows.py the faults, and what must become of mail
 standin.py     what answers an MTA instead of sts-cached: late, or with nonsense
 
 Everything runs as root and is started once a session; each test makes domains of its own.

@@ -5,6 +5,7 @@ can be made to answer SERVFAIL (a loop of CNAMEs, as a broken domain has it) or 
 """
 
 import collections
+import contextlib
 import pathlib
 import subprocess
 
@@ -48,7 +49,7 @@ class Dns:
         self.directory.mkdir(parents=True)
         self.programs = programs
         self.records = collections.defaultdict(list)  # (name, type) -> values
-        self.serial = 0
+        self.serial, self.is_held = 0, False
         self.config = self.directory / "unbound.conf"
         self.config.write_text(CONFIG.format(directory=self.directory, address=namespace.DNS_ADDRESS))
         self.records["ns.lab.test", "A"] = [namespace.DNS_ADDRESS]
@@ -68,6 +69,16 @@ class Dns:
         for (name, kind), values in changes.items():
             self.records[name.rstrip("."), kind] = [(value, ttl) for value in values]
         self._reload()
+
+    @contextlib.contextmanager
+    def held(self):
+        """All changes made meanwhile take effect together, at the end."""
+        self.is_held = True
+        try:
+            yield
+        finally:
+            self.is_held = False
+            self._reload()
 
     def set_txt(self, name, *texts):
         self.change({(name, "TXT"): [f'"{text}"' for text in texts]})
@@ -93,6 +104,8 @@ class Dns:
                        capture_output=True, check=True)
 
     def _reload(self):
+        if self.is_held:
+            return
         self._write_zone()
         self._control("auth_zone_reload", ".")
         self._control("flush_zone", ".")

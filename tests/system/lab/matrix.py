@@ -7,76 +7,12 @@ code and the reason that the MTA logged.
 import dataclasses
 import re
 import sys
+import threading
 
 from lab import client
+from lab.matrix_rows import CAUSES, DEFERRED, DELIVERED, LIMITS, MTAS, REFUSED, RETURNED, ROWS, VERIFIED, Row
 from lab.process import NotReady
 from lab.world import Lab, Outcome
-
-MTAS = ("sendmail", "postfix", "exim")
-ELSEWHERE = ("mail.elsewhere.example",)
-FAULTS = ("wrong-name", "expired", "self-signed", "unknown-ca", "cn-only", "no-starttls", "starttls-454",
-          "tls-1.0", "reset")
-GOOD = ("good", "wildcard", "sni-only")
-
-# What the MTA's log must say of a deferral, by the MX that is at fault; each MTA has its own words.
-CERTIFICATE = "certificate|authentication failed"
-CAUSES = {**dict.fromkeys(("wrong-name", "expired", "self-signed", "unknown-ca", "cn-only", "bystander"), CERTIFICATE),
-          "no-starttls": "does not support STARTTLS|not offer", "starttls-454": "454|authentication failure",
-          "tls-1.0": "handshake", "reset": "handshake",
-          "daemon-down": "policy service|STS lookup temp fail|client TLS configuration problem"}
-
-# What must become of a message.
-VERIFIED = "verified"       # delivered over TLS with a verified certificate and SNI
-DELIVERED = "delivered"     # delivered, with what security there is
-DEFERRED = "deferred"       # kept with a 4.x.x code, and never a command about it in the clear
-REFUSED = "refused"         # the sender heard 451 4.7.5 at RCPT, and no MX anything
-RETURNED = "returned"       # a permanent failure: there is nobody to send it to
-
-# Cells that the MTA itself cannot do right: what it does instead, and why.
-LIMITS = {
-    ("enforce, cn-only", "postfix"): (VERIFIED, "Postfix up to 3.9 takes the common name where no DNS name is"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One kind of receiving domain. `mx` are MX profiles by preference; `at`: who takes the message."""
-
-    name: str
-    mx: tuple
-    right: str
-    mode: str = None
-    listed: tuple = None
-    at: str = ""
-    beside: str = ""     # the same envelope has a recipient in a domain of this row, too
-    special: str = ""    # implicit-mx, null-mx, daemon-down
-
-
-def rows():
-    yield Row("no policy", ("good",), DELIVERED, at="good")
-    for fault in FAULTS:
-        if fault not in ("tls-1.0", "reset"):  # these no MTA could deliver over TLS, and may try in the clear or not
-            yield Row(f"testing, {fault}", (fault,), DELIVERED, "testing", at=fault)
-    yield Row("testing, MX not listed", ("good",), DELIVERED, "testing", ELSEWHERE, at="good")
-    for good in GOOD:
-        yield Row(f"enforce, {good}", (good,), VERIFIED, "enforce", at=good)
-    for fault in FAULTS:
-        yield Row(f"enforce, {fault}", (fault,), DEFERRED, "enforce", at=fault)
-    yield Row("enforce, MX not listed", ("good",), REFUSED, "enforce", ELSEWHERE)
-    yield Row("enforce, first MX bad, second good", ("expired", "second"), VERIFIED, "enforce", at="second")
-    yield Row("enforce, first MX not listed", ("good", "second"), VERIFIED, "enforce", ("second",), at="second")
-    yield Row("enforce, no MX record", ("good",), VERIFIED, "enforce", at="good", special="implicit-mx")
-    yield Row("enforce, null MX", (), RETURNED, "enforce", ELSEWHERE, special="null-mx")
-    yield Row("no policy, null MX", (), RETURNED, special="null-mx")
-    yield Row("enforced beside plain, one MX", ("bystander",), DEFERRED, "enforce", at="bystander", beside="plain")
-    yield Row("plain beside enforced, one MX", ("bystander",), DELIVERED, at="bystander", beside="enforced")
-    yield Row("enforce, daemon down", ("good",), DEFERRED, "enforce", special="daemon-down")
-    yield Row("no policy, daemon down", ("good",), DEFERRED, special="daemon-down")
-    yield Row("two enforced at one MX", ("good",), VERIFIED, "enforce", at="good", beside="enforced")
-
-
-ROWS = tuple(rows())
-
 
 @dataclasses.dataclass
 class Cell:
@@ -107,6 +43,8 @@ def domain_of(lab, row):
     domain = lab.domain(*row.mx, mode=row.mode, listed=listed)
     if row.special == "null-mx":
         lab.dns.change({(domain.name, "MX"): ["0 ."]})
+    if row.special == "cname":
+        lab.dns.change({(domain.name, "MX"): [], (domain.name, "CNAME"): [f"{lab.domain(*row.mx).name}."]})
     return domain
 
 
@@ -116,14 +54,18 @@ class Column:
     def __init__(self, lab, name, mta):
         self.lab, self.name, self.mta, self.sent = lab, name, mta, []
 
-    def send(self, daemon_down):
-        for number, row in enumerate(ROWS):
-            if (row.special == "daemon-down") != daemon_down:
-                continue
+    def prepare(self, rows):
+        """Makes the domains."""
+        self.ready = []
+        for number, row in enumerate(rows):
             recipients = [domain_of(self.lab, row).address(f"{self.name}{number}")]
             if row.beside:
                 beside = self.lab.domain(*row.mx, mode="enforce" if row.beside == "enforced" else None)
                 recipients.append(beside.address(f"{self.name}{number}"))
+            self.ready.append((row, recipients))
+
+    def send(self):
+        for row, recipients in self.ready:
             self.sent.append((row, recipients[0], client.submit(*recipients, address=self.mta.address)))
 
     def cells(self):
@@ -159,7 +101,7 @@ class Column:
             failed = outcome.delivery.dsn.startswith("5.") or getattr(outcome.delivery, "failed", False)
             fate = RETURNED if failed and not outcome.deferred else DEFERRED
             told = self.mta.reason(outcome.delivery)
-            cause = CAUSES.get(row.special or row.at)
+            cause = CAUSES.get(row.special) or CAUSES.get(row.at)
             if fate == DEFERRED and (not cause or not re.search(cause, told)):
                 return "deferred, no cause", told
             return (fate if not takers else "delivered all the same"), told
@@ -178,10 +120,17 @@ class Column:
 
 def send_and_judge(columns, daemon_down=False):
     lab = columns[0].lab
+    with lab.dns.held():
+        for column in columns:
+            column.prepare([row for row in ROWS if (row.special == "daemon-down") == daemon_down])
     if daemon_down:
         lab.daemons.cached.stop()
-    for column in columns:
-        column.send(daemon_down)
+    # The milter lets some sessions wait for a verdict, not all: those that use it follow each other.
+    other = threading.Thread(target=columns[-1].send)
+    other.start()
+    for column in columns[:-1]:
+        column.send()
+    other.join()
     cells = [cell for column in columns for cell in column.cells()]
     lab.restart_what_is_down()
     return cells

@@ -26,6 +26,7 @@ class Profile:
     host: str
     names: tuple = ()
     days: int = 30
+    from_day: int = 0         # its certificate is valid from then on
     self_signed: bool = False
     common_name: str = "lab"
     starttls: int = 220       # 0: not offered
@@ -33,6 +34,8 @@ class Profile:
     stranger: bool = False    # the certificate's authority is known to nobody
     tls_1_0: bool = False     # no later version
     reset: bool = False       # in the handshake
+    intermediate: str = ""    # its certificate is another authority's, whose own is "sent" or "missing"
+    alias_of: str = ""        # its name is a CNAME
 
 
 def profile(label, *names, **details):
@@ -52,9 +55,15 @@ PROFILES = {
     "no-starttls": profile("no-starttls", starttls=0),
     "starttls-454": profile("starttls-454", starttls=454),
     "bystander": profile("bystander", self_signed=True),
+    "neighbours": profile("neighbours", self_signed=True),
     "unknown-ca": profile("unknown-ca", stranger=True),
     "tls-1.0": profile("tls-one-zero", tls_1_0=True),
     "reset": profile("reset", reset=True),
+    "not-yet-valid": profile("not-yet-valid", from_day=1),
+    "chain": profile("chain", intermediate="sent"),
+    "chain-gap": profile("chain-gap", intermediate="missing"),
+    "alias": profile("alias", alias_of=f"real.{SUFFIX}"),
+    "alias-target": profile("alias-target", f"target.{SUFFIX}", alias_of=f"target.{SUFFIX}"),
 }
 
 
@@ -163,7 +172,12 @@ class Mx(socketserver.ThreadingTCPServer):
         mine = self.profile
         if mine.stranger:
             ca = ca.stranger()
-        self.certificate = right = ca.issue(f"mx-{self.label}", mine.names, mine.common_name, mine.days, mine.self_signed)
+        if mine.intermediate:
+            ca = ca.intermediate()
+        self.certificate = right = ca.issue(f"mx-{self.label}", mine.names, mine.common_name, mine.days, mine.self_signed,
+                                            from_day=mine.from_day)
+        if mine.intermediate == "sent":
+            right.write_text(right.read_text() + ca.file.read_text())
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if mine.only_with_sni:
             self.named_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -202,3 +216,11 @@ class Mx(socketserver.ThreadingTCPServer):
 def start_all(ca):
     """One Mx per profile, from 127.0.5.101 on."""
     return {label: Mx(label, f"127.0.5.{101 + number}", ca) for number, label in enumerate(PROFILES)}
+
+
+def records(started):
+    """Where they are, for the DNS."""
+    for one in started.values():
+        yield (one.profile.alias_of or one.host, "A"), [one.address]
+        if one.profile.alias_of:
+            yield (one.host, "CNAME"), [f"{one.profile.alias_of}."]

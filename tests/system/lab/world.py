@@ -82,7 +82,7 @@ class Lab:
         self.dns = self._start(Dns("/run/lab/dns", self.programs, self.logs))
         self.policies = self._start(PolicyHost("/run/lab/nginx", self.programs, ca, self.logs))
         self.mx = mx.start_all(ca)
-        self.dns.change({(one.host, "A"): [one.address] for one in self.mx.values()})
+        self.dns.change(dict(mx.records(self.mx)))
         self.dns.change({("sender.test", "A"): [namespace.MTA_ADDRESS]})
         self.daemons = self._start(daemons.Daemons(self.build, "/run/lab/conf", self.logs))
         sendmail.install_cf(self.programs, CONTRIB.glob("*.m4"))
