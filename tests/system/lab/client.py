@@ -42,7 +42,7 @@ def submit(*recipients, sender="alice@sender.test", address=namespace.MTA_ADDRES
             replies[recipient] = (code, text.decode(errors="replace"))
         submission = Submission(replies)
         if any(code == 250 for code, _ in replies.values()):
-            code, text = smtp.data(f"From: {sender}\r\nSubject: lab\r\n\r\nA message.\r\n")
+            code, text = smtp.data(f"From: {sender}\r\nSubject: lab\r\n\r\nA message for {' and '.join(recipients)}.\r\n".encode())
             assert code == 250, f"DATA: {code} {text}"
             submission.queue_id = queue_id_in(text.decode())
         return submission

@@ -115,6 +115,9 @@ class Exim(Mta):
         return [Delivery(one["recipient"], one["mark"], one["stat"]) for one in LINE.finditer(self.log_text())
                 if one["id"] == queue_id]
 
+    def code(self, delivery):
+        return "" if delivery.dsn == "4.0.0" else delivery.dsn
+
     def verify(self, delivery):
         """What Exim logged of the MX's certificate in that attempt: OK or FAIL; empty without TLS."""
         found = re.search(r" CV=(\w+)", delivery.stat)

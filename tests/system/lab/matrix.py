@@ -4,15 +4,20 @@ All messages of a column are under way at the same time; a cell is judged by wha
 code and the reason that the MTA logged.
 """
 
+import concurrent.futures
 import dataclasses
 import re
 import sys
-import threading
 
 from lab import client
-from lab.matrix_rows import CAUSES, DEFERRED, DELIVERED, LIMITS, MTAS, REFUSED, RETURNED, ROWS, VERIFIED, Row
+from lab.matrix_rows import (ALL_DOWN, CAUSES, DEFERRED, DELIVERED, DOWN, LIMITS, MTAS, OWN_CODES, REFUSED, RETURNED,
+                             ROWS, VERIFIED, WAYS, Row)
 from lab.process import NotReady
+from lab.standin import StandIn
 from lab.world import Lab, Outcome
+
+AT_ONCE = 8  # messages submitted side by side
+
 
 @dataclasses.dataclass
 class Cell:
@@ -22,6 +27,7 @@ class Cell:
     mta: str
     fate: str
     told: str
+    has_code: bool = True
 
     @property
     def limit(self):
@@ -29,8 +35,17 @@ class Cell:
         return LIMITS.get((self.row.name, self.mta), ("", ""))[1]
 
     @property
+    def own_code(self):
+        """Why the MTA logged a code of its own and no 4.7.x; empty when it did."""
+        return OWN_CODES[self.mta][1] if self.fate == DEFERRED and not self.has_code else ""
+
+    @property
+    def wanted(self):
+        return LIMITS.get((self.row.name, self.mta), (self.row.right_for(self.mta),))[0]
+
+    @property
     def right(self):
-        return self.fate == LIMITS.get((self.row.name, self.mta), (self.row.right,))[0]
+        return self.fate == self.wanted
 
 
 def domain_of(lab, row):
@@ -48,101 +63,192 @@ def domain_of(lab, row):
     return domain
 
 
-class Column:
-    """All rows with one MTA: everything is sent, then everything is judged."""
+@dataclasses.dataclass
+class Case:
+    """One cell under way."""
 
-    def __init__(self, lab, name, mta):
-        self.lab, self.name, self.mta, self.sent = lab, name, mta, []
-
-    def prepare(self, rows):
-        """Makes the domains."""
-        self.ready = []
-        for number, row in enumerate(rows):
-            recipients = [domain_of(self.lab, row).address(f"{self.name}{number}")]
-            if row.beside:
-                beside = self.lab.domain(*row.mx, mode="enforce" if row.beside == "enforced" else None)
-                recipients.append(beside.address(f"{self.name}{number}"))
-            self.ready.append((row, recipients))
+    row: Row
+    name: str            # of the MTA
+    mta: object
+    domain: object
+    recipients: list     # the first is judged
+    submission: client.Submission = None
+    attempt: int = 1     # which one is judged
 
     def send(self):
-        for row, recipients in self.ready:
-            self.sent.append((row, recipients[0], client.submit(*recipients, address=self.mta.address)))
+        self.submission = client.submit(*self.recipients, address=self.mta.address)
 
-    def cells(self):
-        """Judges what has been sent since."""
-        sent, self.sent = self.sent, []
-        return [self._judge(row, recipient, submission) for row, recipient, submission in sent]
+    def change(self, lab):
+        """While it waits in the queue: the policy that it is to meet."""
+        if self.row.queued == "mended":
+            self.domain.set_mx("second")
+            self.domain.set_policy("enforce", [lab.mx["second"].host])
+        elif self.row.queued != (self.row.mode or "none"):
+            self.domain.set_policy(self.row.queued, [lab.mx[one].host for one in self.row.mx])
 
-    def _judge(self, row, recipient, submission):
-        code, text = submission.replies[recipient]
-        outcome = Outcome(recipient, code, text, submission.queue_id)
+
+class Judge:
+    """Says what became of a case."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def cell(self, case):
+        recipient = case.recipients[0]
+        code, text = case.submission.replies[recipient]
+        outcome = Outcome(recipient, code, text, case.submission.queue_id)
         if code == 250:
             try:
-                outcome.delivery = self.mta.wait_for_delivery(submission.queue_id, recipient)
-                outcome.verify = self.mta.verify(outcome.delivery)
+                outcome.delivery = case.mta.wait_for_delivery(outcome.queue_id, recipient, case.attempt, seconds=90)
+                outcome.verify = case.mta.verify(outcome.delivery)
             except NotReady:
-                return Cell(row, self.name, "lost", "no attempt is logged")
-        fate, told = self._fate(row, outcome)
-        return Cell(row, self.name, fate, told)
+                return Cell(case.row, case.name, "lost", "no attempt is logged")
+        return Cell(case.row, case.name, *self._fate(case, outcome))
 
-    def _fate(self, row, outcome):
+    def _fate(self, case, outcome):
+        row = case.row
         takers = {label: one.sessions_with(outcome.recipient) for label, one in self.lab.mx.items()}
         takers = {label: sessions[-1] for label, sessions in takers.items() if sessions}
-        if row.mode == "enforce" and self._in_clear(outcome.recipient):
-            return "LEAKED", "a command in the clear"
-        if outcome.code == 451 and row.special == "daemon-down":
-            return DEFERRED if not takers else "delivered all the same", f"{outcome.code} {outcome.text}"
+        if row.right_for(case.name) != DELIVERED and self._in_clear(outcome.recipient):
+            return "LEAKED", "its recipient or its text in the clear"
+        if not outcome.sent and takers:
+            return "delivered all the same", outcome.text
         if outcome.code != 250:
-            wanted = "4.7.5" if outcome.code == 451 else "5."
-            named = outcome.text.startswith(wanted) and not takers
-            return (REFUSED if outcome.code == 451 else RETURNED) if named else "refused otherwise", \
-                f"{outcome.code} {outcome.text}"
+            return self._fate_at_rcpt(row, outcome)
         if not outcome.sent:
-            failed = outcome.delivery.dsn.startswith("5.") or getattr(outcome.delivery, "failed", False)
-            fate = RETURNED if failed and not outcome.deferred else DEFERRED
-            told = self.mta.reason(outcome.delivery)
-            cause = CAUSES.get(row.special) or CAUSES.get(row.at)
-            if fate == DEFERRED and (not cause or not re.search(cause, told)):
-                return "deferred, no cause", told
-            return (fate if not takers else "delivered all the same"), told
+            return self._fate_unsent(case, outcome)
         if list(takers) != [row.at]:
             return f"delivered to {list(takers)}", ""
         session = takers[row.at]
-        verified = outcome.verify == "OK" and session.tls and session.sni == self.lab.mx[row.at].host
-        if row.right == DELIVERED:
+        if not any(outcome.recipient in text for text, _ in session.texts):
+            return "without its text", ""
+        if row.right_for(case.name) == DELIVERED:
             return DELIVERED, f"{session.tls or 'in the clear'}"
+        verified = outcome.verify == "OK" and session.tls and session.sni == self.lab.mx[row.at].host
         return (VERIFIED if verified else "delivered unverified"), f"{session.tls}, SNI {session.sni}"
 
+    @staticmethod
+    def _fate_at_rcpt(row, outcome):
+        told = f"{outcome.code} {outcome.text}"
+        if row.daemon and outcome.code == 451:
+            return DEFERRED, told
+        if not outcome.text.startswith("4.7.5" if outcome.code == 451 else "5."):
+            return "refused otherwise", told
+        return (REFUSED if outcome.code == 451 else RETURNED), told
+
+    @staticmethod
+    def _fate_unsent(case, outcome):
+        told, code = case.mta.reason(outcome.delivery), case.mta.code(outcome.delivery)
+        if not outcome.deferred:
+            failed = outcome.delivery.dsn.startswith("5.") or getattr(outcome.delivery, "failed", False)
+            return (RETURNED if failed else "neither sent nor kept"), told
+        cause = CAUSES.get(case.row.daemon) or CAUSES.get(case.row.at)
+        if not case.mta.is_waiting(outcome.queue_id):
+            return "not in the queue", told
+        if not cause or not re.search(cause, told):
+            return "deferred, no cause", told
+        if code.startswith("4.7."):
+            return DEFERRED, told
+        if not code and case.name in OWN_CODES and not case.row.daemon and re.search(OWN_CODES[case.name][0], told):
+            return DEFERRED, told, False
+        return f"deferred, {code or 'no code'}", told
+
     def _in_clear(self, recipient):
-        return any(verb == "RCPT" and recipient in argument and not under_tls for one in self.lab.mx.values()
-                   for session in one.sessions for verb, argument, under_tls in session.commands)
+        """Did any MX hear of the recipient, or get a text that is (also) for him, without TLS?"""
+        sessions = self.lab.sessions()
+        return any(recipient in argument and verb == "RCPT" and not under_tls
+                   for session in sessions for verb, argument, under_tls in session.commands) or \
+            any(recipient in text and not under_tls for session in sessions for text, under_tls in session.texts)
 
 
-def send_and_judge(columns, daemon_down=False):
-    lab = columns[0].lab
+def prepare(lab, mtas, wanted):
+    """The cases of these rows, with their domains."""
+    cases = []
     with lab.dns.held():
-        for column in columns:
-            column.prepare([row for row in ROWS if (row.special == "daemon-down") == daemon_down])
-    if daemon_down:
-        lab.daemons.cached.stop()
-    # The milter lets some sessions wait for a verdict, not all: those that use it follow each other.
-    other = threading.Thread(target=columns[-1].send)
-    other.start()
-    for column in columns[:-1]:
-        column.send()
-    other.join()
-    cells = [cell for column in columns for cell in column.cells()]
-    lab.restart_what_is_down()
-    return cells
+        for number, row in enumerate(wanted):
+            for name, mta in mtas.items():
+                domain, user = domain_of(lab, row), f"{name}{number}"
+                recipients = [domain.address(user)]
+                if row.beside:
+                    beside = lab.domain(*row.mx, mode="enforce" if row.beside == "enforced" else None)
+                    recipients.append(beside.address(user))
+                cases.append(Case(row, name, mta, domain, recipients))
+    return cases
+
+
+def send(cases, at_once=AT_ONCE):
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        for one in [pool.submit(case.send) for case in cases]:
+            one.result()
+
+
+def play_well(lab, mtas, judge):
+    """Everything works but the receivers. The milter lets some sessions wait for a verdict, not all: those
+    that use it follow each other."""
+    cases = prepare(lab, mtas, [row for row in ROWS if not row.daemon and not row.queued])
+    send([case for case in cases if case.name == "exim"])
+    send([case for case in cases if case.name != "exim"], at_once=1)
+    return [judge.cell(case) for case in cases]
+
+
+def play_down(lab, queued, cases, judge):
+    """Without sts-cached, then without the milter as well. Afterwards `queued` wait, those to enforcing
+    domains tried once more than the others, after which they come in a queue run."""
+    lab.daemons.cached.stop()
+    send([*queued, *(case for case in cases if case.row.daemon == DOWN)])
+    lab.daemons.milter.stop()
+    send([case for case in cases if case.row.daemon == ALL_DOWN])
+    for case in queued:
+        if judge.cell(case).fate == "lost":
+            raise NotReady(f"{case.row.name}, {case.name}: no first attempt")
+    for mta in {case.mta for case in queued}:
+        again = [case for case in queued if case.mta is mta and case.row.queued != "none"]
+        mta.run_queue(*(case.submission.queue_id for case in again))
+        for case in again:
+            case.attempt = 2
+            judge.cell(case)
+    return [judge.cell(case) for case in cases]
+
+
+def play_strange(lab, cases, judge):
+    """With a stand-in for sts-cached, and without the milter."""
+    ways = {case.domain.name: (WAYS[case.row.daemon], [lab.mx["good"].host] if case.row.mode else None) for case in cases}
+    stand_in = StandIn(ways).start()
+    try:
+        send(cases, at_once=len(cases))
+        return [judge.cell(case) for case in cases]
+    finally:
+        stand_in.stop()
+
+
+def play_queued(lab, cases, judge):
+    """What has waited is tried anew, with each MTA in one queue run."""
+    with lab.dns.held():
+        for case in cases:
+            case.change(lab)
+    for case in cases:
+        lab.daemons.stsctl("refresh", case.domain.name)
+        case.attempt += 1
+    for mta in {case.mta for case in cases}:
+        mta.run_queue(*(case.submission.queue_id for case in cases if case.mta is mta))
+    return [judge.cell(case) for case in cases]
 
 
 def play(lab):
     """All cells."""
     lab.forget_sessions()
-    columns = [Column(lab, name, mta) for name, mta in (
-        ("sendmail", lab.mta), ("postfix", lab.postfix()),
-        ("exim", lab.exim("exim-matrix", "127.0.5.40")))]
-    return [*send_and_judge(columns), *send_and_judge(columns, daemon_down=True)]
+    mtas = {"sendmail": lab.mta, "postfix": lab.postfix(), "exim": lab.exim("exim-matrix", "127.0.5.40")}
+    judge = Judge(lab)
+    cells = play_well(lab, mtas, judge)
+    cases = prepare(lab, mtas, [row for row in ROWS if row.daemon or row.queued])
+    queued = [case for case in cases if case.row.queued]
+    for case in queued:
+        lab.daemons.verdict(case.domain.name)  # the policy that was known when the mail came
+    cells += play_down(lab, queued, [case for case in cases if case.row.daemon in (DOWN, ALL_DOWN)], judge)
+    cells += play_strange(lab, [case for case in cases if case.row.daemon in WAYS], judge)
+    lab.daemons.cached.start()
+    lab.restart_what_is_down()
+    return cells + play_queued(lab, queued, judge)
 
 
 def print_matrix(cells):
@@ -153,13 +259,15 @@ def print_matrix(cells):
         line = row.name.ljust(width)
         for mta in MTAS:
             cell = found[row.name, mta]
-            line += (cell.fate + ("" if cell.right and not cell.limit else " *" if cell.right else " !")).ljust(14)
-        print(line + row.right)
+            line += (cell.fate + (" !" if not cell.right else " *" if cell.limit else " -" if cell.own_code else "")).ljust(14)
+        print(line + row.right + "".join(f", {mta} {right}" for mta, right in row.but if right != row.right))
     for cell in cells:
         if cell.limit:
             print(f"* {cell.row.name}, {cell.mta}: {cell.limit}")
         if not cell.right:
             print(f"! {cell.row.name}, {cell.mta}: {cell.fate}, {cell.told}")
+    for mta, why in sorted({(cell.mta, cell.own_code) for cell in cells if cell.own_code}):
+        print(f"- {mta} logs no 4.7.x: {why}")
 
 
 def main():

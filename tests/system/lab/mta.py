@@ -17,6 +17,10 @@ class Mta:
         """Why the attempt was given up."""
         return delivery.stat
 
+    def code(self, delivery):
+        """The enhanced status code that the MTA logged of the attempt; empty when it logged none."""
+        return delivery.dsn
+
     def log_of(self, queue_id):
         """The lines of its log about the message."""
         return "\n".join(line for line in self.log_text().splitlines() if queue_id in line)

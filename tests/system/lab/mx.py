@@ -17,6 +17,9 @@ import warnings
 from lab.process import wait_until
 
 SUFFIX = "mx.lab.test"
+IDLE_S = 25
+HANDSHAKE_S = 12  # a client may ask about the policy first, for 5 s
+TEXT_MAX = 100_000  # what is remembered of a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Session:
     tls: str = ""            # version, when the handshake succeeded
     sni: str = ""
     messages: list = dataclasses.field(default_factory=list)  # (recipients, under TLS)
+    texts: list = dataclasses.field(default_factory=list)  # (what came after DATA, also cut short; under TLS)
 
     def in_clear(self):
         """The mail commands that were sent without TLS."""
@@ -90,7 +94,7 @@ class Handler(socketserver.StreamRequestHandler):
         self.session = Session(self.server.label)
         self.server.sessions.append(self.session)
         self.recipients = []
-        self.connection.settimeout(60)
+        self.connection.settimeout(IDLE_S)
         try:
             self._reply(f"220 {self.server.profile.host} ESMTP lab")
             while self._command():
@@ -132,7 +136,9 @@ class Handler(socketserver.StreamRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
             raise ConnectionResetError
+        self.connection.settimeout(HANDSHAKE_S)
         self.connection = self.server.context.wrap_socket(self.connection, server_side=True)
+        self.connection.settimeout(IDLE_S)
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
         self.session.tls = self.connection.version()
         self.session.sni = getattr(self.connection, "sni", "")
@@ -143,8 +149,15 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _on_data(self, _argument):
         self._reply("354 go ahead")
-        while self.rfile.readline(4096).rstrip(b"\r\n") != b".":
-            pass
+        text, line = bytearray(), b""
+        try:
+            while line.rstrip(b"\r\n") != b".":
+                line = self.rfile.readline(4096)
+                if not line:
+                    raise ConnectionResetError
+                text += line[:TEXT_MAX - len(text)]
+        finally:
+            self.session.texts.append((text.decode(errors="replace"), bool(self.session.tls)))
         self.session.messages.append((self.recipients, bool(self.session.tls)))
         self.recipients = []
         self._reply("250 2.0.0 taken")

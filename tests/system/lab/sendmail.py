@@ -27,6 +27,7 @@ class Delivery:
     stat: str
     pid: str = ""
     relay: str = ""
+    at: int = 0  # its line in the log
 
     @property
     def sent(self):
@@ -94,19 +95,34 @@ class Sendmail(Mta):
     def deliveries(self, queue_id):
         """All attempts for the message so far."""
         pattern = rf"\[(\d+)\]: {queue_id}: to=(\S+), .*?(?:relay=(\S+).*?)?dsn=([\d.]+), .*?stat=(.*)"
-        return [Delivery(rcpt.strip("<>"), dsn, stat, pid, relay or "")
-                for pid, rcpts, relay, dsn, stat in (found.groups() for found in self.syslog.find(pattern))
-                for rcpt in rcpts.split(",")]
+        found = [(number, *match.groups()) for number, line in enumerate(self.syslog.lines)
+                 if (match := re.search(pattern, line))]
+        return [Delivery(rcpt.strip("<>"), dsn, stat, pid, relay or "", number)
+                for number, pid, rcpts, relay, dsn, stat in found for rcpt in rcpts.split(",")]
+
+    def _said(self, delivery, pattern):
+        """What its process logged between the attempt before and this one."""
+        lines, mark = self.syslog.lines, f"[{delivery.pid}]: "
+        before = [number for number in range(delivery.at) if mark in lines[number] and ", stat=" in lines[number]]
+        return self.syslog.find(rf"\[{delivery.pid}\]: {pattern}", before[-1] if before else 0, delivery.at)
 
     def verify(self, delivery):
         """What Sendmail logged of the MX's certificate in that attempt: OK, FAIL, ...; empty without TLS."""
-        found = self.syslog.find(rf"\[{delivery.pid}\]: STARTTLS=client, relay=.*?, verify=(\w+)")
+        found = self._said(delivery, r"STARTTLS=client, relay=.*?, verify=(\w+)")
         return found[-1].group(1) if found else ""
 
     def reason(self, delivery):
         """Why the attempt was given up, by the last rule that said so."""
-        found = self.syslog.find(rf"\[{delivery.pid}\]: .*?ruleset=tls_(?:server|rcpt).*? reject=(?:\d+ [\d.]+ )?(?:<.*?>\.\.\. )?(.*)")
-        return found[-1].group(1).strip() if found else delivery.stat
+        found = self._rejections(delivery)
+        return found[-1].group(2).strip() if found else delivery.stat
+
+    def code(self, delivery):
+        """That of the rule, where one said no: the line of the attempt has 4.2.0 for all of them."""
+        found = self._rejections(delivery)
+        return (found[-1].group(1) if found else None) or delivery.dsn
+
+    def _rejections(self, delivery):
+        return self._said(delivery, r".*?ruleset=tls_(?:server|rcpt).*? reject=(?:\d+ ([\d.]+) )?(?:<.*?>\.\.\. )?(.*)")
 
     def log_of(self, queue_id):
         return "\n".join(match.string for match in self.syslog.find(re.escape(queue_id)))

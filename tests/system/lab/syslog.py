@@ -39,9 +39,9 @@ class Syslog:
                 out.write(line + "\n")
                 out.flush()
 
-    def find(self, pattern, start=0):
-        """All matches of `pattern` in the lines from `start` on."""
-        found = (re.search(pattern, line) for line in self.lines[start:])
+    def find(self, pattern, start=0, end=None):
+        """All matches of `pattern` in the lines from `start` on, up to `end`."""
+        found = (re.search(pattern, line) for line in self.lines[start:end])
         return [match for match in found if match]
 
     def wait(self, pattern, start=0, seconds=30):
