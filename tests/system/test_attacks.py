@@ -177,7 +177,7 @@ def test_nobody_writes_into_the_log(own):
 
 def test_flood_of_names_keeps_to_its_memory(lean, capsys):
     """Random sub-domains by the thousand: memory stays within `memory-size`, policies stay where they are."""
-    count, limit = (1_000_000, 16) if LONG else (3600, 1)
+    count, limit = (200_000, 16) if LONG else (3600, 1)
     internet = lean(f'memory-size = "{limit}M"')
     good, host = known_domain(internet)
     curve, cost, batch = [], Cost(internet.daemon), count // 12

@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_verdict \
 	tests/unit/cached/test_conn \
 	tests/unit/cached/test_conn_attacks \
+	tests/unit/cached/test_listener \
 	tests/unit/cached/test_check \
 	tests/unit/cached/test_check_lint \
 	tests/unit/cached/test_control \
@@ -297,6 +298,10 @@ tests_unit_cached_test_conn_SOURCES = tests/unit/cached/test_conn.c tests/fake/f
 	tests/fake/fake_query.h
 tests_unit_cached_test_conn_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_conn_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_listener_SOURCES = tests/unit/cached/test_listener.c \
+	tests/fake/fake_query.c tests/fake/fake_query.h
+tests_unit_cached_test_listener_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_listener_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_conn_attacks_SOURCES = tests/unit/cached/test_conn_attacks.c \
 	tests/fake/fake_query.c tests/fake/fake_query.h
 tests_unit_cached_test_conn_attacks_CPPFLAGS = $(UNIT_CPPFLAGS)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -296,6 +297,38 @@ test_a_giant_pipeline_costs_no_more_than_the_limit(void **state)
     assert_true(d->stats.unread_bytes < CONN_OUT_HIGH + 100 * 1024);
 }
 
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static size_t
+allocated(void)
+{
+    struct mallinfo2 info;
+
+    if (__sanitizer_get_current_allocated_bytes != NULL)
+        return __sanitizer_get_current_allocated_bytes();
+    info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* Thousands of clients could do so, one after the other, and then stay. */
+static void
+test_an_idle_client_keeps_no_room(void **state)
+{
+    struct desk *d = *state;
+    struct client *c = add_client(d, CONN_QUERY);
+    size_t before;
+
+    answer_at_length(d);
+    ask(d, c, 0);
+    before = allocated();
+    ask(d, c, QUESTIONS);
+    assert_true(allocated() > before + CONN_OUT_HIGH);
+    while (hear(c) > 0)
+        turn(d);
+    assert_true(conn_is_idle(c->conn));
+    assert_true(allocated() < before + 16 * 1024);
+}
+
 /* Answers that wait for an earlier one are unread, too. */
 static void
 test_answers_that_wait_count_as_unread(void **state)
@@ -354,6 +387,7 @@ main(void)
         TEST(test_asking_more_is_no_reading),
         TEST(test_who_reads_slowly_may_stay),
         TEST(test_a_giant_pipeline_costs_no_more_than_the_limit),
+        TEST(test_an_idle_client_keeps_no_room),
         TEST(test_answers_that_wait_count_as_unread),
         TEST(test_all_who_do_not_read_share_one_limit),
     };
