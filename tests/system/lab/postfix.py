@@ -99,17 +99,19 @@ class Delivery:
 
 
 class Postfix(Mta):
-    """One instance: its own address, queue and log. `files` are appended to main.cf, `more` after them."""
+    """One instance: its own address, queue and log. `files` are appended to main.cf, `more` after them.
+    `master`: another master.cf than the lab's; `queue`: another queue directory."""
 
-    def __init__(self, name, lab, files, address=ADDRESS, more=""):
+    def __init__(self, name, lab, files, address=ADDRESS, more="", master=None, queue=None):
         self.address, self.programs = address, lab.programs
-        self.queue, self.config = pathlib.Path("/var/spool") / f"postfix-{name}", pathlib.Path("/etc") / f"postfix-{name}"
+        self.queue = pathlib.Path(queue or f"/var/spool/postfix-{name}")
+        self.config = pathlib.Path("/etc") / f"postfix-{name}"
         self.log = lab.logs / "syslog.log"
         self._make_queue()
         self.config.mkdir()
         main = MAIN.format(queue=self.queue, root=self.programs.root, name=name)
         (self.config / "main.cf").write_text(main + "".join(file.read_text() for file in files) + more)
-        (self.config / "master.cf").write_text(MASTER.format(address=address))
+        (self.config / "master.cf").write_text(master or MASTER.format(address=address))
         root = self.programs.root
         self.environment = {**self.programs.environment(), "MAIL_CONFIG": str(self.config)}
         self.environment["LD_LIBRARY_PATH"] += f":{root}/usr/lib/postfix"
@@ -124,6 +126,13 @@ class Postfix(Mta):
         (self.queue / "pid").mkdir()
         (self.queue / "public").chmod(0o710)
         (self.queue / "maildrop").chmod(0o1730)
+
+    def fill_chroot(self):
+        """Puts into the queue directory what programs need there, by Debian's own script."""
+        path = f"{self.programs.root / 'usr/sbin'}:{self.programs.root / 'usr/bin'}:{self.environment['PATH']}"
+        script = self.programs.root / "usr/lib/postfix/configure-instance.sh"
+        subprocess.run(["sh", "-e", script, "-"], env={**self.environment, "PATH": path}, check=True, timeout=60,
+                       stdin=subprocess.DEVNULL, capture_output=True)
 
     def start(self):
         self.process.start()

@@ -5,6 +5,7 @@ import functools
 import itertools
 import os
 import pathlib
+import re
 
 from lab import certs, client, daemons, exim, mx, namespace, packages, postfix, sendmail
 from lab.dns import Dns
@@ -126,6 +127,16 @@ class Lab:
     def postfix(self, name="postfix", address=postfix.ADDRESS, files=("sts.cf", "milter.cf"), more=""):
         """Postfix with these files of contrib, and lines of its own after them."""
         return self._start(postfix.Postfix(name, self, [POSTFIX / file for file in files], address, more))
+
+    def chrooted_postfix(self, name, address, files=(), more="", smtpd_chroot="y", queue=None):
+        """The same with Debian's master.cf: its daemons are in the queue directory. To be stopped by the test."""
+        lines = (self.programs.root / "usr/share/postfix/master.cf.dist").read_text()
+        smtpd = f"{address}:25 inet n - {smtpd_chroot} - - smtpd\n"
+        master, count = re.subn(r"(?m)^smtp +inet .*\n", smtpd, lines)
+        assert count == 1, lines
+        made = postfix.Postfix(name, self, [POSTFIX / file for file in files], address, more, master, queue)
+        made.fill_chroot()
+        return made.start()
 
     def _start(self, part):
         self.started.append(part)
