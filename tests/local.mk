@@ -9,7 +9,7 @@ TESTS += tests/check-includes
 
 # --- milter: the program against a fake cache daemon (pytest) ---
 EXTRA_DIST += tests/system/miltertalk.py tests/system/milterlab.py tests/system/test_milter.py \
-	tests/system/test_held_back.py tests/system/test_systemd.py tests/system/tsan.supp
+	tests/system/test_held_back.py tests/system/test_sanitizer.py tests/system/test_systemd.py tests/system/tsan.supp
 
 # --- the whole mail path with real servers (pytest, in namespaces: tests/system/run) ---
 EXTRA_DIST += tests/system/run tests/system/enter tests/system/conftest.py \

@@ -502,50 +502,6 @@ def test_can_be_ended_from_the_first_moment(tmp_path, daemon):
         assert not os.path.exists(milter.socket)
 
 
-ACCESS = """\
-WARNING: ThreadSanitizer: data race (pid=1)
-  Write of size 8 at 0x7ba000000030 by thread T2:
-    #0 close ../tsan_interceptors_posix.cpp:1749 (libtsan.so.2+0x4002c)
-    #1 {0} <null> ({1}+0x7eee)
-    #2 serve milter/worker.c:26 (sts-milter+0x614e)
-
-  Previous write of size 8 at 0x7ba000000030 by thread T1:
-    #0 pipe ../tsan_interceptors_posix.cpp:1785 (libtsan.so.2+0x478a1)
-    #1 mi_pool_controller_init <null> (libmilter.so.1.0.1+0x954e)
-    #2 serve milter/worker.c:26 (sts-milter+0x614e)
-
-  Thread T2 (tid=2, running) created by thread T1 at:
-    #0 pthread_create ../tsan_interceptors_posix.cpp:1001 (libtsan.so.2+0x5e686)
-    #1 serve milter/worker.c:26 (sts-milter+0x614e)
-
-SUMMARY: ThreadSanitizer: data race
-==================
-ThreadSanitizer: reported 1 warnings
-"""
-
-
-LSAN_SAW_NOTHING = """\
-==1902==Can't read directory entries from /proc/1893/task.
-==1893==LeakSanitizer has encountered a fatal error.
-==1893==HINT: For debugging, try setting environment variable LSAN_OPTIONS=verbosity=1:log_threads=1
-"""
-
-
-@pytest.mark.parametrize("text, found", [
-    (ACCESS.format("mi_closener", "libmilter.so.1.0.1"), []),
-    (ACCESS.format("on_rcpt", "sts-milter"), ["ThreadSanitizer"]),
-    (2 * ACCESS.format("mi_closener", "libmilter.so.1.0.1") + ACCESS.format("close_it", "sts-milter"), ["ThreadSanitizer"]),
-    ("ERROR: AddressSanitizer: heap-use-after-free", ["AddressSanitizer"]),
-    ("WARNING: ThreadSanitizer: data race", ["ThreadSanitizer"]),
-    (LSAN_SAW_NOTHING, []),
-    (LSAN_SAW_NOTHING + "==1==ERROR: LeakSanitizer: detected memory leaks\n", ["LeakSanitizer"]),
-    ("==1893==LeakSanitizer has encountered a fatal error.\n", ["LeakSanitizer"]),
-])
-def test_what_is_not_ours_to_mend_is_passed_over(text, found):
-    """What tells a report about libmilter, or about no look at all, from one about us."""
-    assert sanitizer.reports(text) == found
-
-
 def test_socket_mode(start):
     """socket-mode is what the file gets, whatever the umask."""
     milter = start(socket_mode='"0666"')

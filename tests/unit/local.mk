@@ -31,6 +31,8 @@ UNIT_TESTS = \
 	tests/unit/cached/test_command \
 	tests/unit/cached/test_replies \
 	tests/unit/cached/test_verdict \
+	tests/unit/cached/test_verdict_dane \
+	tests/unit/cached/test_verdict_probes \
 	tests/unit/cached/test_conn \
 	tests/unit/cached/test_conn_attacks \
 	tests/unit/cached/test_listener \
@@ -284,8 +286,16 @@ tests_unit_cached_test_settings_redis_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_settings_redis_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_replies_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_replies_LDADD = $(UNIT_LIBS_CACHED)
+VERDICT_SAMPLES = tests/unit/cached/verdict_samples.c tests/unit/cached/verdict_samples.h
+tests_unit_cached_test_verdict_SOURCES = tests/unit/cached/test_verdict.c $(VERDICT_SAMPLES)
 tests_unit_cached_test_verdict_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_verdict_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_verdict_dane_SOURCES = tests/unit/cached/test_verdict_dane.c $(VERDICT_SAMPLES)
+tests_unit_cached_test_verdict_dane_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_verdict_dane_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_verdict_probes_SOURCES = tests/unit/cached/test_verdict_probes.c $(VERDICT_SAMPLES)
+tests_unit_cached_test_verdict_probes_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_verdict_probes_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: operators -----------------------------------------------------------
 tests_unit_cached_test_command_CPPFLAGS = $(UNIT_CPPFLAGS)
