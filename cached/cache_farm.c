@@ -165,6 +165,8 @@ cache_take(struct cache *c, const struct record *record, bool to_memory)
         return take_policy(c, record, to_memory);
     case RECORD_FAILURE:
         return take_failure(c, record, to_memory);
+    case RECORD_PROBE: /* of a host, and nothing about a domain */
+        return CACHE_USELESS;
     case RECORD_TOMBSTONE:
         break;
     }

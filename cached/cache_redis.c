@@ -224,7 +224,7 @@ cache_redis_verify(struct cache_redis *cr, const char *domain, const struct resp
     if (resp_type(value) == RESP_STRING && bytes.len == 0)
         return;
     if (resp_type(value) == RESP_STRING && bytes.len <= RECORD_MAX &&
-        record_decode(bytes.at, bytes.len, cr->key, record) &&
+        record_decode(bytes.at, bytes.len, cr->key, record) && record->kind != RECORD_PROBE &&
         strcmp(record->domain, domain) == 0) {
         out->record = record;
         return;

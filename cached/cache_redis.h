@@ -1,6 +1,7 @@
 /* cache_redis - records, locks and the index in Redis, by their names there.
  *
  *   <prefix>r:<domain>  the record (record.h), EX its remaining life
+ *   <prefix>p:<mx host> what a probe found there, a record too, EX the rest of its life
  *   <prefix>l:<domain>  lock: a signed token, PX 5 s
  *   <prefix>index       sorted set: domain, Redis' time (s) at which its policy or tombstone ends
  *   <prefix>e           capped stream of events: field "d", a domain or a glob
@@ -142,6 +143,16 @@ struct cache_redis_job *cache_redis_nodes(struct cache_redis *, cache_redis_node
 /* Takes a node's line out; `done` (may be NULL) when that has been tried. */
 struct cache_redis_job *cache_redis_leave(struct cache_redis *, const char *node,
                                           cache_redis_done_fn *done, void *arg);
+/* What another node's probe of an MX host found: `record` is NULL where nothing usable stands,
+ * also when it is over, or claims a life of more than CACHE_REDIS_PROBE_S; `left_s` is the rest of
+ * its life. What is not the farm's is alarmed and counted, as a domain's record. */
+enum { CACHE_REDIS_PROBE_S = 3600 };
+typedef void cache_redis_probe_fn(const struct record *, int64_t left_s, void *arg);
+struct cache_redis_job *cache_redis_get_probe(struct cache_redis *, const char *host,
+                                              cache_redis_probe_fn *, void *arg);
+/* Writes one over whatever stands there, for `life_s` (1 to CACHE_REDIS_PROBE_S) from now; nobody
+ * is told how that went. Of `record` only domain, error and detail count. */
+void cache_redis_put_probe(struct cache_redis *, const struct record *, int64_t life_s);
 /* Our estimate of Redis' TIME in us: from its last word, carried on by the boot clock; by the wall
  * clock before the first word. */
 uint64_t cache_redis_now_us(const struct cache_redis *);

@@ -144,6 +144,8 @@ static const struct {
     [SCRIPT_LEAVE] = {"leave", "clear(KEYS[1], 'hash')\n"
                                "redis.call('HDEL', KEYS[1], ARGV[1])\n"
                                "return {t[1], t[2]}"},
+    [SCRIPT_SET] = {"set", "redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])\n"
+                           "return {t[1], t[2]}"},
 };
 
 const char *

@@ -5,8 +5,10 @@
  * key of a wrong type counts as a record or lock that is not ours.
  *
  *   SCRIPT_READ    records...                                          each: value, or nil: wrong
- * type SCRIPT_LOCK    record lock; token, "1": force                      record, taken (0, 1),
- * lock, PTTL SCRIPT_RENEW   lock; token                                         1: ours, renewed
+ *                                                                      type
+ *   SCRIPT_LOCK    record lock; token, "1": force                      record, taken (0, 1), lock,
+ *                                                                      PTTL
+ *   SCRIPT_RENEW   lock; token                                         1: ours, renewed
  *   SCRIPT_UNLOCK  lock events; token, domain, "1": tell               1: was ours
  *   SCRIPT_PUT     record lock index events; tail, record, life, domain, token, "1": into the index
  *                  1 and the event's id; 0: there stands another than the one with that tail
@@ -14,8 +16,10 @@
  *   SCRIPT_TELL    events; name                                        id
  *   SCRIPT_BEAT    epoch events nodes; new epoch, applied id, node, id to register
  *                                                                      epoch, 1: `applied` is
- * there, newest id SCRIPT_NODES   nodes events; most                                  newest id,
- * node, line, ... SCRIPT_LEAVE   nodes; node                                         - */
+ *                                                                      there, newest id
+ *   SCRIPT_NODES   nodes events; most                                  newest id, node, line, ...
+ *   SCRIPT_LEAVE   nodes; node                                         -
+ *   SCRIPT_SET     record; record, life                                - */
 #ifndef STS_CACHED_CACHE_REDIS_SCRIPT_H
 #define STS_CACHED_CACHE_REDIS_SCRIPT_H
 
@@ -34,7 +38,8 @@ enum script {
     SCRIPT_TELL,
     SCRIPT_BEAT,
     SCRIPT_NODES,
-    SCRIPT_LEAVE
+    SCRIPT_LEAVE,
+    SCRIPT_SET
 };
 
 enum {

@@ -68,6 +68,18 @@ struct farm_job *farm_share(struct farm *, const char *domain, farm_done_fn *don
  */
 struct farm_job *farm_bury(struct farm *, const char *domain, farm_done_fn *done, void *arg);
 
+/* What a probe of an MX host found, for the other nodes; strings borrowed. */
+struct farm_probe {
+    enum sts_error error;
+    const char *detail;
+    int64_t left_s; /* until it counts no more */
+};
+/* NULL: the farm knows nothing of the host, or Redis is away. */
+typedef void farm_probe_fn(const struct farm_probe *, void *arg);
+struct farm_job *farm_look_probe(struct farm *, const char *host, farm_probe_fn *, void *arg);
+/* Lost when Redis is away: then each node probes for itself. `left_s`: at most an hour. */
+void farm_share_probe(struct farm *, const char *host, const struct farm_probe *);
+
 /* One node of the registry; borrowed. */
 struct farm_node {
     const char *name;

@@ -33,6 +33,7 @@ struct farm_job {
     farm_done_fn *done;
     farm_locked_fn *locked;
     farm_nodes_fn *nodes;
+    farm_probe_fn *probe;
     void *arg;
     uint64_t wanted[2]; /* farm_wait: the id that nodes must have reached */
     int64_t until_ms, pause_ms;

@@ -7,7 +7,7 @@ libcached_a_SOURCES = \
 	cached/cache_lmdb.c cached/cache_lmdb.h \
 	cached/cache_mem.c cached/cache_mem.h \
 	cached/cache_redis.c cached/cache_redis.h cached/cache_redis_job.h \
-	cached/cache_redis_lock.c cached/cache_redis_nodes.c cached/cache_redis_put.c \
+	cached/cache_redis_probe.c cached/cache_redis_lock.c cached/cache_redis_nodes.c cached/cache_redis_put.c \
 	cached/cache_redis_script.c cached/cache_redis_script.h \
 	cached/cache_store.c cached/cache_store.h \
 	cached/check.c cached/check.h \
@@ -29,7 +29,7 @@ libcached_a_SOURCES = \
 	cached/exitcode.c cached/exitcode.h \
 	cached/farm_key.c cached/farm_key.h \
 	cached/farm.c cached/farm.h cached/farm_parts.h \
-	cached/farm_copy.c cached/farm_dirty.c cached/farm_nodes.c cached/farm_stream.c \
+	cached/farm_probe.c cached/farm_copy.c cached/farm_dirty.c cached/farm_nodes.c cached/farm_stream.c \
 	cached/fetch.c cached/fetch.h \
 	cached/fetch_line.c cached/fetch_line.h \
 	cached/fetch_tour.c cached/fetch_tour.h \

@@ -23,9 +23,10 @@ struct host {
     struct table_link link;
     TAILQ_ENTRY(host) use;
     struct probes *probes;
-    struct source_job *job;    /* NULL: none runs */
+    struct farm_job *look;     /* does another node know? Then */
+    struct source_job *job;    /* the probe itself; both NULL: none runs */
     LIST_HEAD(, place) places; /* only while one runs */
-    int64_t started_ms;        /* of the job */
+    int64_t started_ms;        /* of what runs */
     int64_t until_ms;          /* the result counts until then; 0: there is none */
     enum sts_error error;
     char detail[SOURCE_DETAIL_SIZE];
@@ -44,6 +45,7 @@ struct probes_wait {
 struct probes {
     struct event_base *base;
     struct source *source;
+    struct farm *farm; /* NULL: this host is alone */
     struct stats *stats;
     struct table *table;
     TAILQ_HEAD(hosts, host) hosts; /* used last comes first */
@@ -69,6 +71,12 @@ find(const struct probes *probes, const char *name)
     return link != NULL ? (void *)((char *)link - offsetof(struct host, link)) : NULL;
 }
 
+static bool
+is_running(const struct host *host)
+{
+    return host->job != NULL || host->look != NULL;
+}
+
 static void
 forget(struct host *host)
 {
@@ -86,7 +94,7 @@ make_room(struct probes *probes)
     static_assert(PROBES_RUNNING_MAX < PROBES_HOSTS_MAX, "something can be forgotten");
     if (table_count(probes->table) < PROBES_HOSTS_MAX)
         return;
-    while (host->job != NULL)
+    while (is_running(host))
         host = TAILQ_PREV(host, hosts, use);
     forget(host);
 }
@@ -117,7 +125,7 @@ probes_look(struct probes *probes, const char *name)
         TAILQ_REMOVE(&probes->hosts, host, use);
         TAILQ_INSERT_HEAD(&probes->hosts, host, use);
     }
-    if (host != NULL && host->job != NULL)
+    if (host != NULL && is_running(host))
         return (struct probe_memory){
             .state = PROBE_RUNNING, .detail = "", .running_ms = now - host->started_ms};
     if (host != NULL && now < host->until_ms)
@@ -203,9 +211,15 @@ end_waits(struct host *host)
 /* --- probes ----------------------------------------------------------------------------------- */
 
 static int64_t
+longest_life_ms(enum sts_error error)
+{
+    return error == STS_OK ? PROBES_GOOD_MS : PROBES_BAD_MS;
+}
+
+static int64_t
 life_of(const struct probe_result *result)
 {
-    int64_t life_ms = result->error == STS_OK ? PROBES_GOOD_MS : PROBES_BAD_MS;
+    int64_t life_ms = longest_life_ms(result->error);
     int64_t left_s = result->expires_s - clock_wall_s();
 
     if (result->error == STS_OK && left_s > 0 && left_s < life_ms / 1000)
@@ -214,22 +228,57 @@ life_of(const struct probe_result *result)
 }
 
 static void
+settle(struct host *host, enum sts_error error, const char *detail, int64_t life_ms)
+{
+    host->error = error;
+    snprintf(host->detail, sizeof host->detail, "%s", detail);
+    host->until_ms = clock_boot_ms() + life_ms;
+    host->probes->stats->probes_running = --host->probes->running;
+}
+
+static void
 on_probe(const struct probe_result *result, void *arg)
 {
     struct host *host = arg;
     struct probes *probes = host->probes;
+    int64_t life_ms = life_of(result);
 
     host->job = NULL;
-    host->error = result->error;
-    snprintf(host->detail, sizeof host->detail, "%s", result->detail);
-    host->until_ms = clock_boot_ms() + life_of(result);
+    settle(host, result->error, result->detail, life_ms);
     probes->stats->probes++;
     if (result->error != STS_OK)
         probes->stats->probes_failed[result->error]++;
-    probes->stats->probes_running = --probes->running;
     log_debug("probe mx=%s result=%s ms=%lld%s%s", host->name, sts_error_name(host->error),
               (long long)(clock_boot_ms() - host->started_ms), host->detail[0] ? " detail=" : "",
               host->detail);
+    if (farm_is_up(probes->farm))
+        farm_share_probe(probes->farm, host->name,
+                         &(struct farm_probe){result->error, result->detail, life_ms / 1000});
+    end_waits(host);
+}
+
+static void
+ask_host(struct host *host)
+{
+    host->job = source_probe(host->probes->source, host->name, on_probe, host);
+}
+
+/* What another node found is as good as our own. */
+static void
+on_look(const struct farm_probe *found, void *arg)
+{
+    struct host *host = arg;
+    int64_t left_ms;
+
+    host->look = NULL;
+    if (found == NULL) {
+        ask_host(host);
+        return;
+    }
+    left_ms = longest_life_ms(found->error);
+    if (found->left_s < left_ms / 1000)
+        left_ms = found->left_s * 1000;
+    settle(host, found->error, found->detail, left_ms);
     end_waits(host);
 }
 
@@ -240,8 +289,11 @@ begin(struct host *host)
 
     host->started_ms = clock_boot_ms();
     host->until_ms = 0;
-    host->job = source_probe(probes->source, host->name, on_probe, host);
     probes->stats->probes_running = ++probes->running;
+    if (farm_is_up(probes->farm))
+        host->look = farm_look_probe(probes->farm, host->name, on_look, host);
+    else
+        ask_host(host);
 }
 
 /* The host, running; NULL when there is nothing to wait for. */
@@ -255,7 +307,7 @@ want(struct probes *probes, const char *name)
     host = find(probes, name);
     if (host == NULL)
         host = add(probes, name);
-    if (host->job == NULL)
+    if (!is_running(host))
         begin(host);
     return host;
 }
@@ -304,13 +356,19 @@ probes_new(struct event_base *base, struct source *source, struct stats *stats)
 }
 
 void
+probes_join_farm(struct probes *probes, struct farm *farm)
+{
+    probes->farm = farm;
+}
+
+void
 probes_forget(struct probes *probes)
 {
     struct host *host, *next;
 
     for (host = TAILQ_FIRST(&probes->hosts); host != NULL; host = next) {
         next = TAILQ_NEXT(host, use);
-        if (host->job == NULL)
+        if (!is_running(host))
             forget(host);
     }
 }
@@ -328,6 +386,7 @@ probes_free(struct probes *probes)
         probes_cancel(LIST_FIRST(&probes->waits));
     while ((host = TAILQ_FIRST(&probes->hosts)) != NULL) {
         source_cancel(host->job);
+        farm_cancel(host->look);
         forget(host);
     }
     table_free(probes->table);

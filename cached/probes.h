@@ -1,6 +1,6 @@
 /* probes - what is known of MX hosts' TLS: the results of source_probe, kept a while, one probe a
- * host however many domains and askers want it. Knows hosts and times; what a result means for a
- * domain is verdict's. Used by the answer thread only.
+ * host however many domains and askers want it; in a farm the nodes tell each other. Knows hosts
+ * and times; what a result means for a domain is verdict's. Used by the answer thread only.
  *
  * A result is kept for PROBES_GOOD_MS when the host passed, though not beyond the end of its
  * certificate, else for PROBES_BAD_MS; as long the host is left in peace. Bounded: of
@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "cached/farm.h"
 #include "cached/source.h"
 
 struct probes;
@@ -43,9 +44,12 @@ typedef void probes_done_fn(void *arg);
 
 /* `source` and `stats` are borrowed. */
 MUST_CHECK struct probes *probes_new(struct event_base *, struct source *, struct stats *);
+/* Borrowed. */
+void probes_join_farm(struct probes *, struct farm *);
 /* Drops all waits without a callback, and cancels all probes. Accepts NULL. */
 void probes_free(struct probes *);
-/* The settings changed: results so far do not count any more. Running probes go on. */
+/* The settings changed: results so far do not count any more (but for what the farm's other nodes
+ * have found). Running probes go on. */
 void probes_forget(struct probes *);
 
 /* Counts as a use. `host` is normalised. */

@@ -167,6 +167,7 @@ query_engine_join_farm(struct query_engine *q, struct farm *farm)
     static const struct farm_events events = {.changed = on_changed, .forgotten = on_forgotten};
 
     q->farm = farm;
+    probes_join_farm(q->probes, farm);
     if (farm != NULL)
         farm_watch(farm, &events, q);
 }

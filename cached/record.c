@@ -13,7 +13,7 @@
 
 enum { MAC_LINE = 5 + FARM_MAC_DIGITS + 1, DIGITS_MAX = 18, STATUS_DIGITS_MAX = 3 };
 
-static const char *const kinds[] = {"policy", "failure", "tombstone"};
+static const char *const kinds[] = {"policy", "failure", "tombstone", "probe"};
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
@@ -40,9 +40,10 @@ write_policy(const struct record *r, struct buf *out)
 }
 
 static void
-write_failure(const struct record *r, struct buf *out)
+write_error(const struct record *r, struct buf *out)
 {
-    assert(r->error != STS_OK && r->http_status >= 0 && r->http_status < 1000);
+    assert((r->error != STS_OK || r->kind == RECORD_PROBE) && r->http_status >= 0 &&
+           r->http_status < 1000);
     buf_printf(out, "error: %s %d ", sts_error_name(r->error), r->http_status);
     for (const char *at = r->detail; *at != '\0'; at++)
         buf_add_char(out, *at >= ' ' && *at <= '~' ? *at : '?');
@@ -65,7 +66,11 @@ record_encode(const struct record *r, const struct farm_key *key, struct buf *ou
         write_policy(r, out);
         break;
     case RECORD_FAILURE:
-        write_failure(r, out);
+        write_error(r, out);
+        break;
+    case RECORD_PROBE:
+        write_error(r, out);
+        buf_printf(out, "until: %" PRId64 "\n", r->until_s);
         break;
     case RECORD_TOMBSTONE:
         buf_printf(out, "until: %" PRId64 "\n", r->until_s);
@@ -242,7 +247,8 @@ take_error(struct scan *s, struct record *out)
         return false;
     status = scan_until(&words, ' ');
     if (!scan_char(&words, ' ') || !sts_error_from_name(name.at, name.len, &out->error) ||
-        out->error == STS_OK || !read_number(status, STATUS_DIGITS_MAX, &number))
+        (out->error == STS_OK && out->kind != RECORD_PROBE) ||
+        !read_number(status, STATUS_DIGITS_MAX, &number))
         return false;
     out->http_status = (int)number;
     detail = (struct span){words.at, (size_t)(words.end - words.at)};
@@ -265,6 +271,8 @@ take_rest(struct scan *s, struct record *out)
                take_body(s, &out->body);
     case RECORD_FAILURE:
         return take_error(s, out);
+    case RECORD_PROBE:
+        return take_error(s, out) && take_time(s, "until", &out->until_s);
     case RECORD_TOMBSTONE:
         break;
     }

@@ -11,6 +11,7 @@ struct farm_job {
     enum fake_question kind;
     farm_done_fn *done;
     farm_locked_fn *locked;
+    farm_probe_fn *probe;
     void *arg;
 };
 
@@ -59,6 +60,33 @@ fake_farm_end_lock(struct farm *farm, const struct farm_locked *result)
     struct farm_job job = take(farm, FAKE_LOCK);
 
     job.locked(result, job.arg);
+}
+
+void
+fake_farm_end_probe_look(struct farm *farm, const struct farm_probe *found)
+{
+    struct farm_job job = take(farm, FAKE_PROBE_LOOK);
+
+    job.probe(found, job.arg);
+}
+
+struct farm_job *
+farm_look_probe(struct farm *farm, const char *host, farm_probe_fn *probe, void *arg)
+{
+    struct farm_job *job = ask(farm, FAKE_PROBE_LOOK, NULL, arg);
+
+    (void)host;
+    job->probe = probe;
+    return job;
+}
+
+void
+farm_share_probe(struct farm *farm, const char *host, const struct farm_probe *probe)
+{
+    (void)host;
+    farm->probes_shared++;
+    farm->shared_probe = *probe;
+    farm->shared_probe.detail = NULL;
 }
 
 void

@@ -1,6 +1,8 @@
 """Probing (probe = on): the TLS of the listed MX hosts decides beforehand, in time, and bothers no host twice."""
 
 import json
+import pathlib
+import shutil
 import signal
 import socket
 import time
@@ -9,6 +11,7 @@ import pytest
 
 from lab.daemons import QUERY_SOCKET
 from lab.process import wait_until
+from lab.redis import RedisServer
 
 CAUSES = {
     "wrong-name": "tls-name", "expired": "tls-expired", "self-signed": "tls-untrusted", "unknown-ca": "tls-untrusted",
@@ -73,7 +76,7 @@ def test_all_bad(lab):
     assert f"probe: {lab.mx['wrong-name'].host} tls-name: certificate is for elsewhere.mx.lab.test\n" in text
     assert f"probe: {lab.mx['no-starttls'].host} tls-handshake: STARTTLS is not offered\n" in text
     line = [line for line in lab.daemons.cached.log_text().splitlines() if f"domain={domain.name} " in line][-1]
-    assert f"reason=probe-failed" in line and f"{lab.mx['expired'].host} tls-expired" in line
+    assert "reason=probe-failed" in line and f"{lab.mx['expired'].host} tls-expired" in line
     outcome = lab.send(domain.address())
     assert outcome.code == 451 and "4.7.5" in outcome.text and domain.name in outcome.text
     assert lab.mx["wrong-name"].host in outcome.text and "none of them offers a valid certificate" in outcome.text
@@ -161,3 +164,40 @@ def test_counters(lab):
     after = json.loads(lab.daemons.stsctl("--json", "stats").stdout)
     assert after["probes"] - before["probes"] >= 2
     assert after["probes_failed"]["tls-name"] - before["probes_failed"]["tls-name"] == 1
+
+
+@pytest.fixture(name="redis")
+def fixture_redis(lab):
+    """A Redis, and sts-cached as one node of its farm; `anew` starts another node of no memory."""
+    directory = pathlib.Path("/run/lab/probe-redis")
+    directory.mkdir()
+    key = directory / "farm.key"
+    key.write_text("5a" * 32 + "\n")
+    key.chmod(0o600)
+    shutil.chown(key, "sts-cached")
+    server = RedisServer("redis", directory, "127.0.5.96").start()
+
+    def anew():
+        lab.restart_cached(f'probe = true\nredis {{ server = "inet:6379@{server.address}"  key-file = "{key}" }}\n')
+        wait_until(lambda: json.loads(lab.daemons.stsctl("--json", "stats").stdout)["redis_up"], "Redis")
+    server.anew = anew
+    anew()
+    yield server
+    lab.restart_cached("probe = true\n")
+    server.stop()
+
+
+def test_another_node_need_not_probe(lab, redis):
+    """What one node found the others take, when it bears the farm's signature; a host is asked once by all."""
+    domain, host = lab.domain("expired", mode="enforce"), lab.mx["expired"]
+    name = f"sts:p:{host.host}"
+    assert judged(lab, domain)["verdict"] == "refuse"
+    wait_until(lambda: 0 < redis.command("TTL", name) <= 300, "the result in Redis")
+    redis.anew()
+    answer = judged(lab, domain)
+    assert (answer["verdict"], found(answer)) == ("refuse", {host.host: "tls-expired"})
+    assert answer["probes"][0]["detail"] == "certificate has expired" and len(host.sessions) == 1
+    redis.command("SET", name, redis.command("GET", name).replace(b"tls-expired", b"ok"))
+    redis.anew()
+    assert judged(lab, domain)["verdict"] == "refuse" and len(host.sessions) == 2
+    assert f"alarm: the record of {host.host} in Redis is not signed" in lab.daemons.cached.log_text()

@@ -9,6 +9,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_farm_gaps \
 	tests/unit/cached/test_store_rescue \
 	tests/unit/cached/test_cache_redis_lock \
+	tests/unit/cached/test_cache_redis_probe \
 	tests/unit/cached/test_redis_link \
 	tests/unit/cached/test_fetch \
 	tests/unit/cached/test_probe \
@@ -239,6 +240,10 @@ CACHE_REDIS_DESK = tests/unit/cached/cache_redis_desk.c tests/unit/cached/cache_
 tests_unit_cached_test_cache_redis_SOURCES = tests/unit/cached/test_cache_redis.c $(CACHE_REDIS_DESK)
 tests_unit_cached_test_cache_redis_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_redis_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_cache_redis_probe_SOURCES = tests/unit/cached/test_cache_redis_probe.c \
+	$(CACHE_REDIS_DESK)
+tests_unit_cached_test_cache_redis_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_cache_redis_probe_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_redis_lock_SOURCES = tests/unit/cached/test_cache_redis_lock.c \
 	$(CACHE_REDIS_DESK)
 tests_unit_cached_test_cache_redis_lock_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -254,7 +259,7 @@ tests_unit_cached_test_cache_LDADD = $(UNIT_LIBS_CACHED)
 QUERY_LAB = tests/fake/query_lab.c tests/fake/query_lab.h tests/fake/fake_source.c \
 	tests/fake/fake_source.h
 tests_unit_cached_test_probes_SOURCES = tests/unit/cached/test_probes.c tests/fake/fake_source.c \
-	tests/fake/fake_source.h
+	tests/fake/fake_source.h tests/fake/fake_farm.c tests/fake/fake_farm.h
 tests_unit_cached_test_probes_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_probes_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_SOURCES = tests/unit/cached/test_query.c $(QUERY_LAB)

@@ -13,6 +13,7 @@
 #include "cached/probes.h"
 #include "cached/stats.h"
 #include "common/clock.h"
+#include "tests/fake/fake_farm.h"
 #include "tests/fake/fake_source.h"
 
 #define MX1 "mx1.example.com"
@@ -306,6 +307,81 @@ new_settings_make_old_results_void(void **state)
     assert_known(d, MX2, STS_OK);
 }
 
+/* --- in a farm ------------------------------------------------------------------------------ */
+
+static void
+what_another_node_found_is_taken(void **state)
+{
+    static const struct {
+        struct farm_probe found;
+        int64_t kept_ms;
+    } rows[] = {
+        {{STS_OK, "", 1800}, 1800 * 1000},
+        {{STS_OK, "", 7200}, PROBES_GOOD_MS},
+        {{STS_TLS_NAME, "why", 100}, 100 * 1000},
+        {{STS_TLS_NAME, "why", 1800}, PROBES_BAD_MS}, /* whatever it says */
+    };
+    struct farm farm = {.up = true};
+    struct desk *d = *state;
+
+    probes_join_farm(d->probes, &farm);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct waiter w[2] = {{0}};
+
+        want(d, &w[0], MX1, NULL);
+        want(d, &w[1], MX1, NULL);
+        assert_state(d, MX1, PROBE_RUNNING);
+        fake_farm_end_probe_look(&farm, &rows[i].found);
+        assert_int_equal(w[0].told + w[1].told, 2);
+        assert_known(d, MX1, rows[i].found.error);
+        assert_string_equal(probes_look(d->probes, MX1).detail, rows[i].found.detail);
+        assert_int_equal(probes_look(d->probes, MX1).left_ms, rows[i].kept_ms);
+        pass(d, rows[i].kept_ms);
+    }
+    assert_int_equal(d->source.probe_started, 0);
+    assert_int_equal(d->stats.probes, 0);
+    assert_int_equal(d->stats.probes_running, 0);
+    assert_int_equal(farm.probes_shared, 0);
+}
+
+static void
+what_nobody_knows_is_probed_and_shared(void **state)
+{
+    struct farm farm = {.up = true};
+    struct desk *d = *state;
+    struct waiter w = {0};
+
+    probes_join_farm(d->probes, &farm);
+    want(d, &w, MX1, NULL);
+    fake_farm_end_probe_look(&farm, NULL);
+    assert_int_equal(w.told, 0);
+    assert_int_equal(d->source.probe_started, 1);
+    end(d, MX1, STS_TLS_EXPIRED);
+    assert_int_equal(w.told, 1);
+    assert_int_equal(farm.probes_shared, 1);
+    assert_int_equal(farm.shared_probe.error, STS_TLS_EXPIRED);
+    assert_int_equal(farm.shared_probe.left_s, PROBES_BAD_MS / 1000);
+    w.told = 0;
+    want(d, &w, MX2, NULL); /* and the end comes while the farm is asked */
+    probes_free(d->probes);
+    assert_null(farm.job);
+    d->probes = probes_new(d->base, &d->source, &d->stats);
+}
+
+static void
+without_redis_each_node_probes(void **state)
+{
+    struct farm farm = {.up = false};
+    struct desk *d = *state;
+    struct waiter w = {0};
+
+    probes_join_farm(d->probes, &farm);
+    want(d, &w, MX1, NULL);
+    assert_int_equal(d->source.probe_started, 1);
+    end(d, MX1, STS_OK);
+    assert_int_equal(farm.probes_shared, 0);
+}
+
 int
 main(void)
 {
@@ -320,6 +396,9 @@ main(void)
         cmocka_unit_test_setup_teardown(too_many_at_once_are_not_begun, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_host_looked_at_longest_ago_is_forgotten, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_another_node_found_is_taken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_nobody_knows_is_probed_and_shared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_redis_each_node_probes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(new_settings_make_old_results_void, set_up, tear_down),
     };
 

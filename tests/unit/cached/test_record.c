@@ -102,9 +102,9 @@ sample_of(enum record_kind kind)
         return r;
     r.refresh_s = r.asked_day = 0;
     r.body = (struct span){0};
-    if (kind == RECORD_TOMBSTONE) {
+    if (kind != RECORD_FAILURE)
         r.until_s = 1790604800;
-    } else {
+    if (kind != RECORD_TOMBSTONE) {
         r.error = STS_HTTP_STATUS;
         r.http_status = 503;
         strcpy(r.detail, "HTTP status 503");
@@ -129,7 +129,7 @@ test_every_altered_bit_is_noticed(void **state)
     struct buf b;
 
     (void)state;
-    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_TOMBSTONE; kind++) {
+    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_PROBE; kind++) {
         encode(kind, &b);
         for (size_t i = 0; i < b.len * 8; i++) {
             b.data[i / 8] = (char)(b.data[i / 8] ^ (1 << (i % 8)));
@@ -149,7 +149,7 @@ test_every_cut_is_noticed(void **state)
     struct buf b;
 
     (void)state;
-    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_TOMBSTONE; kind++) {
+    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_PROBE; kind++) {
         encode(kind, &b);
         for (size_t len = 0; len < b.len; len++) {
             char *exact = alloc_string_len(b.data, len);
@@ -170,7 +170,7 @@ test_every_field_comes_back(void **state)
     struct buf b;
 
     (void)state;
-    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_TOMBSTONE; kind++) {
+    for (enum record_kind kind = RECORD_POLICY; kind <= RECORD_PROBE; kind++) {
         want = sample_of(kind);
         encode(kind, &b);
         assert_true(record_decode(b.data, b.len, NULL, &got));
@@ -316,6 +316,7 @@ test_other_kinds_come_back(void **state)
                              .detail = "HTTP\nstatus \xff"};
     struct record tombstone = {
         .kind = RECORD_TOMBSTONE, .domain = "a.b", .seq = 7, .fetched_s = 8, .until_s = 9};
+    struct record probe = {.kind = RECORD_PROBE, .domain = "mx.b", .fetched_s = 8, .until_s = 9};
     struct record got;
     struct buf b;
 
@@ -331,6 +332,13 @@ test_other_kinds_come_back(void **state)
     record_encode(&tombstone, NULL, &b);
     assert_true(record_decode(b.data, b.len, NULL, &got));
     assert_int_equal(got.kind, RECORD_TOMBSTONE);
+    assert_int_equal(got.until_s, 9);
+    buf_reset(&b);
+    record_encode(&probe, NULL, &b);
+    assert_non_null(strstr(b.data, "\nerror: ok 0 \nuntil: 9\nmac: ")); /* only here may it be ok */
+    assert_true(record_decode(b.data, b.len, NULL, &got));
+    assert_int_equal(got.kind, RECORD_PROBE);
+    assert_int_equal(got.error, STS_OK);
     assert_int_equal(got.until_s, 9);
     buf_done(&b);
 }
