@@ -14,7 +14,7 @@ EXTRA_DIST += tests/system/miltertalk.py tests/system/milterlab.py tests/system/
 # --- the whole mail path with real servers (pytest, in namespaces: tests/system/run) ---
 EXTRA_DIST += tests/system/run tests/system/enter tests/system/conftest.py \
 	tests/system/test_addresses.py tests/system/test_certificates.py tests/system/test_changes.py tests/system/test_check.py \
-	tests/system/test_envelopes.py tests/system/test_exim.py tests/system/test_postfix.py tests/system/test_postfix_chroot.py tests/system/test_matrix.py tests/system/test_postfix_attributes.py tests/system/test_outages.py tests/system/test_policies.py tests/system/test_stsctl.py \
+	tests/system/test_envelopes.py tests/system/test_exim.py tests/system/test_exim_split.py tests/system/test_postfix.py tests/system/test_postfix_chroot.py tests/system/test_matrix.py tests/system/test_postfix_attributes.py tests/system/test_outages.py tests/system/test_policies.py tests/system/test_stsctl.py \
 	tests/system/lab/__init__.py tests/system/lab/certs.py tests/system/lab/client.py \
 	tests/system/lab/daemons.py tests/system/lab/demo.py tests/system/lab/demo_farm.py tests/system/lab/dns.py \
 	tests/system/lab/exim.py tests/system/lab/mta.py tests/system/lab/postfix.py tests/system/lab/matrix.py tests/system/lab/matrix_rows.py tests/system/lab/mx.py \
