@@ -105,6 +105,7 @@ def test_silent_host_holds_nothing_back(lab):
     """The answer is there by its deadline, later ones at once; the probe goes on behind."""
     domain = lab.domain("good", mode="enforce", listed=[SILENT])
     lab.dns.change({(SILENT, "A"): [SILENT_ADDRESS], (domain.name, "MX"): [f"10 {SILENT}."]})
+    wait_until(lambda: ask("postfix", domain).startswith(b"OK "), "the policy")
     with socket.create_server((SILENT_ADDRESS, 25)):
         began = time.monotonic()
         answer = lab.daemons.query(domain.name)

@@ -165,6 +165,22 @@ test_dane_wants_the_mx_set(void **state)
     assert_false(d->engine.asked.want_mx);
 }
 
+/* The MTAs look at certificates themselves. */
+static void
+test_only_the_verdict_map_waits_for_probes(void **state)
+{
+    struct desk *d = *state;
+
+    d->settings.dane = true; /* with the MX set, too */
+    send_text(d, "14:postfix a.test,");
+    converse(d);
+    assert_true(d->engine.asked.want_mx);
+    assert_false(d->engine.asked.want_probe);
+    send_text(d, "14:verdict a.test,");
+    converse(d);
+    assert_true(d->engine.asked.want_mx && d->engine.asked.want_probe);
+}
+
 static void
 test_every_long_answer_comes(void **state)
 {
@@ -261,6 +277,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_dane_wants_the_mx_set),
+        TEST(test_only_the_verdict_map_waits_for_probes),
         TEST(test_every_long_answer_comes),
         TEST(test_every_long_answer_comes_after_a_half_close),
         TEST(test_drain_answers_what_was_sent),

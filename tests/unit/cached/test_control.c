@@ -206,7 +206,7 @@ test_query_tells_all(void **state)
     object = json_of(run(d, "query User@A.Example. wait=1500"));
     assert_string_equal(d->engine.asked_domain, "a.example");
     assert_int_equal(d->engine.asked.wait_ms, 1500);
-    assert_true(d->engine.asked.want_mx);
+    assert_true(d->engine.asked.want_mx && d->engine.asked.want_probe);
     assert_int_equal(json_unpack(object,
                                  "{s:s s:s s:s s:s s:s s:s s:s s:i s:i s:i s:i s:[s] s:n s:n}",
                                  "verdict", &verdict, "domain", &domain, "mode", &mode, "id", &id,
@@ -225,6 +225,36 @@ test_query_tells_all(void **state)
     assert_int_equal(json_array_size(json_object_get(object, "mx")), 2);
     assert_int_equal(json_unpack(object, "{s:{s:s}}", "dane", "b.example", &dane), 0);
     assert_string_equal(dane, "usable");
+    json_decref(object);
+}
+
+static void
+test_query_tells_what_probes_found(void **state)
+{
+    struct desk *d = *state;
+    const char *host, *result, *detail, *other, *running;
+    json_int_t until;
+    json_t *object;
+
+    d->engine.judgement = (struct judgement){
+        .verdict = VERDICT_SECURE,
+        .domain = "a.example",
+        .detail = "",
+        .probes = {{"mx.a.example",
+                    {PROBE_KNOWN, STS_TLS_NAME, .detail = "for b.example", .left_ms = 60000}},
+                   {"b.example", {PROBE_RUNNING, .detail = ""}}},
+        .probe_count = 2};
+    object = json_of(run(d, "query a.example"));
+    assert_int_equal(json_unpack(object, "{s:[{s:s s:s s:s s:I}, {s:s s:s s:n s:n}]}", "probes",
+                                 "host", &host, "result", &result, "detail", &detail, "until",
+                                 &until, "host", &other, "result", &running, "detail", "until"),
+                     0);
+    assert_string_equal(host, "mx.a.example");
+    assert_string_equal(result, "tls-name");
+    assert_string_equal(detail, "for b.example");
+    assert_int_equal(until, WALL_S + 60);
+    assert_string_equal(other, "b.example");
+    assert_string_equal(running, "running");
     json_decref(object);
 }
 
@@ -546,6 +576,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_query_tells_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_query_tells_what_probes_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_query_tells_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_show, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_list_comes_in_pages, set_up, tear_down),

@@ -45,6 +45,8 @@ sample(void)
         .started_s = 1790000000, .fetches = 7, .connections_open = 3, .redis_refused = 4};
 
     s.fetches_failed[STS_TLS_NAME] = 2;
+    s.probes = 5;
+    s.probes_failed[STS_TLS_EXPIRED] = 3;
     stats_count_answer(&s, VERDICT_SECURE, STS_OK, SOURCE_MEMORY, 1);
     stats_count_answer(&s, VERDICT_NONE, STS_NO_RECORD, SOURCE_NONE, 40);
     stats_count_answer(&s, VERDICT_NONE, STS_NO_RECORD, SOURCE_NONE, 6001);
@@ -145,6 +147,8 @@ test_prometheus_has_the_figures(void **state)
         "\nsts_sources_total{source=\"memory\"} 1\n",
         "\nsts_fetches_total 7\n",
         "\nsts_fetch_failures_total{reason=\"tls-name\"} 2\n",
+        "\nsts_probes_total 5\n",
+        "\nsts_probe_failures_total{reason=\"tls-expired\"} 3\n",
         "\nsts_connections_open 3\n",
         "\nsts_start_time_seconds 1790000000\n",
         "\nsts_answer_seconds_bucket{le=\"0.001\"} 1\n",
