@@ -266,7 +266,7 @@ write_dane(const struct map_request *request, const struct judgement *j, const s
     else if (j->verdict == VERDICT_SECURE && j->dane_failed &&
              s->dane_on_failure == DANE_FAILURE_DEFER)
         buf_printf(out, "TEMP the TLSA records of the MX hosts of %s cannot be looked up: %s",
-                   j->domain, sts_error_text(j->reason));
+                   j->domain, sts_error_text(j->dane_error));
     else
         return false;
     return true;

@@ -92,6 +92,7 @@ static bool
 is_left_to_dane(struct judgement *out, const struct mx_set *mx)
 {
     out->dane = mx->dane;
+    out->dane_error = mx->dane_error;
     out->dane_failed = count_state(mx, DANE_FAILED) == mx->count;
     return count_state(mx, DANE_USABLE) > 0;
 }
@@ -102,11 +103,12 @@ static enum verdict_need
 judge_hosts(struct judgement *out, enum verdict_mx want, bool host_only, int64_t now_ms)
 {
     const struct mx_set *mx = out->entry->mx;
-    enum sts_error reason = STS_OK;
 
     if (host_only) {
         add_candidate(out, out->domain);
     } else if (!is_known(mx, want, now_ms)) {
+        out->had_dane = want == VERDICT_MX_DANE && mx != NULL && mx->dane != NULL &&
+                        count_state(mx, DANE_USABLE) > 0;
         return VERDICT_NEEDS_MX;
     } else if (mx->error == STS_NULL_MX) {
         return final(out, VERDICT_REFUSE, STS_NULL_MX);
@@ -114,14 +116,11 @@ judge_hosts(struct judgement *out, enum verdict_mx want, bool host_only, int64_t
         return final(out, VERDICT_SECURE, mx->error);
     } else {
         add_mx_hosts(out, mx);
-        if (want == VERDICT_MX_DANE && mx->dane != NULL) {
-            if (is_left_to_dane(out, mx))
-                return final(out, VERDICT_DANE, STS_OK);
-            reason = mx->dane_error;
-        }
+        if (want == VERDICT_MX_DANE && mx->dane != NULL && is_left_to_dane(out, mx))
+            return final(out, VERDICT_DANE, STS_OK);
     }
     if (out->host_count > 0)
-        return final(out, VERDICT_SECURE, reason);
+        return final(out, VERDICT_SECURE, out->dane_error);
     return refuse(out, STS_MX_NOT_LISTED, now_ms);
 }
 
@@ -182,7 +181,8 @@ verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx wan
     out->expires_s = 0;
     out->host_count = out->candidate_count = out->probe_count = 0;
     out->dane = NULL;
-    out->dane_failed = false;
+    out->dane_error = STS_OK;
+    out->dane_failed = out->had_dane = false;
     if (verdict_policy_in_force(entry, now_ms))
         return judge_policy(out, want, host_only, now_ms);
     return entry != NULL ? judge_absence(out, now_ms) : VERDICT_NEEDS_TXT;
@@ -193,7 +193,7 @@ verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx wan
 bool
 verdict_can_be_probed(const struct judgement *j)
 {
-    return j->verdict == VERDICT_SECURE && j->reason == STS_OK && j->host_count > 0;
+    return j->verdict == VERDICT_SECURE && j->reason == j->dane_error && j->host_count > 0;
 }
 
 /* What the host's own TLS is to blame for; of the rest it may be innocent (a network that is down,
@@ -218,11 +218,12 @@ verdict_judge_probes(struct judgement *j, int64_t patience_ms, int64_t now_ms)
 {
     bool is_open = false, is_in_doubt = false;
 
+    j->reason = STS_OK; /* that DANE is not known is told again at the end */
     for (size_t i = 0; i < j->probe_count; i++) {
         const struct probe_memory *m = &j->probes[i].memory;
 
         if (m->state == PROBE_KNOWN && m->error == STS_OK)
-            return final(j, VERDICT_SECURE, STS_OK);
+            return final(j, VERDICT_SECURE, j->dane_error);
         if (m->state == PROBE_RUNNING && m->running_ms >= patience_ms)
             j->reason = STS_DEADLINE;
         else if (m->state == PROBE_KNOWN && m->error == STS_OVERLOAD)
@@ -235,7 +236,7 @@ verdict_judge_probes(struct judgement *j, int64_t patience_ms, int64_t now_ms)
     if (is_open && !is_in_doubt && j->reason == STS_OK)
         return VERDICT_NEEDS_PROBE;
     if (is_in_doubt || j->reason != STS_OK)
-        return VERDICT_FINAL;
+        return final(j, VERDICT_SECURE, j->reason != STS_OK ? j->reason : j->dane_error);
     return refuse(j, STS_PROBE_FAILED, now_ms);
 }
 
@@ -253,6 +254,8 @@ verdict_in_doubt(enum verdict_need need, bool record_found, enum sts_error reaso
         out->verdict = record_found ? VERDICT_PENDING : VERDICT_UNKNOWN;
         break;
     case VERDICT_NEEDS_MX:
+        out->verdict = out->had_dane ? VERDICT_DANE : VERDICT_SECURE;
+        break;
     case VERDICT_NEEDS_PROBE:
         out->verdict = VERDICT_SECURE;
         break;

@@ -52,7 +52,9 @@ struct judgement {
     const char *candidates[SOURCE_MX_MAX]; /* all candidate hosts, when MX was asked */
     size_t candidate_count;
     const uint8_t *dane; /* enum dane_state of each candidate; NULL: not looked at, or not secure */
-    bool dane_failed;    /* of no candidate DANE could be looked up */
+    enum sts_error dane_error; /* dns-*: of a candidate DANE could not be looked up; or OK */
+    bool dane_failed;          /* of none it could */
+    bool had_dane;             /* VERDICT_NEEDS_MX: by the MX set that is over DANE was to decide */
     struct verdict_probe probes[PROBES_WANT_MAX]; /* of the first `hosts`, where probing counted */
     size_t probe_count;
 };

@@ -228,6 +228,31 @@ dane_turned_on_meanwhile(void **state)
     lab_assert_told(&asker, VERDICT_SECURE, STS_DNS_SERVFAIL);
 }
 
+/* Time is up while the hosts are looked at again: what DANE said of them last still counts, for
+ * MTA-STS must not override it. */
+static void
+a_deadline_does_not_undo_dane(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    lab->settings.dane = true;
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_put(lab, (struct question){.wait_ms = LAB_SOON_MS, .want_mx = true}, &asker);
+    lab_wait(lab, &asker);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_DEADLINE);
+    lab_mx_dane(lab, "mx1." LAB_DOMAIN, DANE_USABLE);
+    lab_pass(lab, 301);
+    lab_put(lab, (struct question){.wait_ms = LAB_SOON_MS, .want_mx = true}, &asker);
+    lab_wait(lab, &asker);
+    lab_assert_told(&asker, VERDICT_DANE, STS_DEADLINE);
+    lab_mx_dane(lab, "mx1." LAB_DOMAIN, DANE_NONE);
+    lab_pass(lab, 301);
+    lab_put(lab, (struct question){.wait_ms = LAB_SOON_MS, .want_mx = true}, &asker);
+    lab_wait(lab, &asker);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_DEADLINE);
+}
+
 /* Who does not ask about the hosts (Sendmail's name) waits for no DNS. */
 static void
 dane_is_nothing_to_a_plain_question(void **state)
@@ -252,6 +277,7 @@ main(void)
         TEST(a_failed_rescue_refuses),
         TEST(a_set_looked_up_without_dane_is_of_no_use),
         TEST(dane_turned_on_meanwhile),
+        TEST(a_deadline_does_not_undo_dane),
         TEST(dane_is_nothing_to_a_plain_question),
     };
 

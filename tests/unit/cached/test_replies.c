@@ -263,6 +263,7 @@ dane_is_for_postfix(void **state)
         char temp[200];
 
         snprintf(temp, sizeof temp, DANE_TEMP "%s", sts_error_text(STS_DNS_SERVFAIL));
+        j.dane_error = STS_DNS_SERVFAIL;
         j.dane_failed = dane_replies[i].failed;
         assert_reply("postfix example.com", &j, &settings, postfix != NULL ? postfix : temp);
         assert_reply("QUERY example.com", &j, &settings, postfix != NULL ? postfix : temp);

@@ -158,6 +158,43 @@ judges_probes(void **state)
     }
 }
 
+/* Where DANE is not known the policy decides, so its hosts are probed; that it is not known is told
+ * again when no host is to blame. */
+static void
+hosts_are_probed_where_dane_is_not_known(void **state)
+{
+    struct facts facts = {ENFORCE, LISTED, MX_SET, .mx_hosts = {"mx1.a.test"}, .checked_ago_ms = 1};
+    static const uint8_t states[] = {DANE_FAILED};
+    static const struct probe_memory good = KNOWN(STS_OK), bad = KNOWN(STS_TLS_NAME),
+                                     away = KNOWN(STS_TIMEOUT);
+    const struct {
+        const struct probe_memory *known;
+        enum verdict verdict;
+        enum sts_error reason;
+    } cases[] = {{&good, VERDICT_SECURE, STS_DNS_TIMEOUT},
+                 {&away, VERDICT_SECURE, STS_DNS_TIMEOUT},
+                 {&bad, VERDICT_REFUSE, STS_PROBE_FAILED}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct entry *e = verdict_sample(&facts);
+        struct judgement j;
+
+        e->mx->with_dane = true;
+        e->mx->dane = states;
+        e->mx->dane_error = STS_DNS_TIMEOUT;
+        assert_int_equal(verdict_judge(e, "a.test", VERDICT_MX_DANE, false, NOW_MS, &j),
+                         VERDICT_FINAL);
+        assert_true(verdict_can_be_probed(&j));
+        j.probes[j.probe_count++] = (struct verdict_probe){"mx1.a.test", *cases[i].known};
+        assert_int_equal(verdict_judge_probes(&j, PATIENCE_MS, NOW_MS), VERDICT_FINAL);
+        assert_int_equal(j.verdict, cases[i].verdict);
+        assert_int_equal(j.reason, cases[i].reason);
+        assert_true(j.dane_failed);
+        verdict_sample_free(e);
+    }
+}
+
 static void
 only_a_secure_verdict_with_listed_hosts_is_probed(void **state)
 {
@@ -180,6 +217,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(judges_probes),
+        cmocka_unit_test(hosts_are_probed_where_dane_is_not_known),
         cmocka_unit_test(only_a_secure_verdict_with_listed_hosts_is_probed),
     };
 
