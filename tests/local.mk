@@ -42,7 +42,7 @@ EXTRA_DIST += tests/system/test_farm_chaos.py tests/system/test_farm_connections
 	tests/system/lab/load.py tests/system/lab/network.py tests/system/lab/proxy.py tests/system/lab/redis.py
 
 # --- each MTA while the policy service is down, late or talks nonsense ---
-EXTRA_DIST += tests/system/lab/standin.py
+EXTRA_DIST += tests/system/test_matrix_connections.py tests/system/lab/standin.py
 
 # --- every fault that can strike, and the test that shows it ---
 EXTRA_DIST += tests/FAULTS.md tests/system/test_faults.py tests/system/test_milter_threads.py tests/system/lab/preload.py tests/fake/preload_alloc.c tests/fake/preload_clock.c
