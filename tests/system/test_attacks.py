@@ -196,6 +196,25 @@ def test_flood_of_names_keeps_to_its_memory(lean, capsys):
     assert internet.verdict(good)["source"] == "memory" and len(host.requests) == requests
 
 
+def test_flood_of_silent_names_holds_up_nobody(lean):
+    """Names whose DNS never answers, more than there are look-ups at a time: who has a policy is answered at once,
+    a newcomer in time."""
+    internet = lean()
+    good, newcomer = known_domain(internet)[0], internet.new_domain()
+    internet.publish(newcomer)
+    for n in range(1500):
+        internet.dns.put(f"_mta-sts.s{n}.silent.test", "TXT", fault="silent")
+    with Asker(internet.daemon.query_socket) as asker:
+        asker.socket.sendall(b"".join(frame(f"verdict s{n}.silent.test wait=0") for n in range(1500)))
+        reasons = {verdict_fields(asker.receive())["reason"] for _ in range(1500)}
+    assert reasons == {"deadline"}, reasons
+    start = time.monotonic()
+    assert internet.ask(f"sts {good}") == SECURE.format(good)
+    assert time.monotonic() - start < AT_ONCE
+    assert wait_for_verdict(internet, newcomer) == "secure ok"
+    assert time.monotonic() - start < 3 * AT_ONCE + 4
+
+
 def test_flood_of_large_policies_keeps_to_its_memory(lean, capsys):
     """64 KiB policies of one registered domain: memory stays within `memory-size`; who had a policy keeps it,
     without asking its host again, though all of theirs are newer."""
