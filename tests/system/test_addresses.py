@@ -1,5 +1,10 @@
 """Spellings of a domain that must not pass by its policy, and next hops that have none."""
 
+import pathlib
+
+from lab import sendmail
+from lab.world import CONTRIB
+
 
 def test_upper_case(lab):
     """A recipient typed in capitals is under the same policy."""
@@ -54,3 +59,21 @@ def test_control_smart_host_that_is_not_exempt(lab):
     domain = lab.domain("good", mode="enforce")
     assert lab.send(domain.address(), mta=mta).deferred
     assert not lab.mx["second"].sessions_with(domain.address())
+
+
+def test_routed_recipient(lab, tmp_path):
+    """With a route the milter asks about the next hop, as with Postfix (test_postfix.py): refused where that
+    domain's policy lists none of its MX hosts, whatever the recipient's own has."""
+    refused, plain = lab.domain("good", mode="enforce", listed=["mail.elsewhere.example"]), lab.domain("good")
+    table, sample = pathlib.Path("/etc/mail/routes"), tmp_path / "routed.mc"
+    table.write_text(f"there.test esmtp:{refused.name}\nhere.test esmtp:{plain.name}\n")
+    lines = (CONTRIB / "sendmail.mc").read_text()
+    sample.write_text(lines.replace("MAILER(`local')", f"FEATURE(`mailertable', `text -o -k0 -v1 -T<TMPF> {table}')dnl\nMAILER(`local')"))
+    mta = sendmail.Sendmail("routed", sample, lab, "127.0.5.51").start()
+    try:
+        answer = lab.send("bob@there.test", mta=mta)
+        assert answer.code == 451 and refused.name in answer.text
+        assert lab.send("bob@here.test", mta=mta).sent
+        assert [one.mx for one in lab.sessions()] == ["good"]
+    finally:
+        mta.stop()

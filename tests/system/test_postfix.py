@@ -134,21 +134,26 @@ def milter(lab):
     configure("")
 
 
-def test_quarantine(lab, mta, milter):
-    """The whole message is held, and nothing of it leaves."""
+@pytest.fixture(params=["postfix", "sendmail"])
+def either(request, lab):
+    return lab.postfix() if request.param == "postfix" else lab.mta
+
+
+def test_quarantine(lab, either, milter):
+    """The whole message is held, and nothing of it leaves, with Sendmail as well."""
     milter('on-refuse = "quarantine"\n')
     domain = lab.domain("good", mode="enforce", listed=ELSEWHERE)
-    submission = client.submit(domain.address(), address=mta.address)
+    submission = client.submit(domain.address(), address=either.address)
     assert submission.code(domain.address()) == 250
-    wait_until(lambda: mta.is_held(submission.queue_id), "it is not held")
+    wait_until(lambda: either.is_held(submission.queue_id), "it is not held")
     assert not lab.sessions()
 
 
-def test_observing_milter_refuses_nothing(lab, mta, milter):
+def test_observing_milter_refuses_nothing(lab, either, milter):
     """What it would have refused is in its log; the policy map keeps the message all the same."""
     milter('mode = "observe"\n')
     domain = lab.domain("good", mode="enforce", listed=ELSEWHERE)
-    outcome = lab.send(domain.address(), mta=mta)
+    outcome = lab.send(domain.address(), mta=either)
     assert outcome.code == 250 and outcome.deferred
     assert f"{domain.name}" in lab.daemons.milter.log_text()
     assert not lab.mx["good"].sessions_with(domain.address())

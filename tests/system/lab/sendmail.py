@@ -92,6 +92,9 @@ class Sendmail(Mta):
     def is_waiting(self, queue_id):
         return (self.queue / f"qf{queue_id}").exists()
 
+    def is_held(self, queue_id):
+        return (self.queue / f"hf{queue_id}").exists()
+
     def deliveries(self, queue_id):
         """All attempts for the message so far."""
         pattern = rf"\[(\d+)\]: {queue_id}: to=(\S+), .*?(?:relay=(\S+).*?)?dsn=([\d.]+), .*?stat=(.*)"
