@@ -8,16 +8,21 @@ import platform
 import figures
 import cold
 import hits
+import instructions
+import mail
 import million
 from stage import Stage
 
-PARTS = {"hits": hits.bench, "cold": cold.bench, "million": million.bench}
+PARTS = {"hits": hits.bench, "cold": cold.bench, "million": million.bench,
+         "instructions": instructions.bench, "mail": mail.bench}
+QUICK = ("hits", "cold", "million")  # in under a minute
 
 
 def main():
     parser = argparse.ArgumentParser(prog="contrib/bench", description="Measures sts-cached and sts-milter.")
     parser.add_argument("build", help=argparse.SUPPRESS)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("parts", nargs="*", metavar="PART",
+                        help=f"of {', '.join(PARTS)}; all by default, with --quick {', '.join(QUICK)}")
     parser.add_argument("--quick", action="store_true", help="fewer points and rounds: under a minute")
     parser.add_argument("--json", action="store_true", help="every value measured, at the end")
     options = parser.parse_intermixed_args()
@@ -27,7 +32,7 @@ def main():
     report = figures.Report(options.json)
     report.note(f"{datetime.date.today()}, {os.cpu_count()} cores, Linux {platform.release()}, load average "
                 f"{os.getloadavg()[0]:.1f}")
-    for name in options.parts or PARTS:
+    for name in options.parts or (QUICK if options.quick else PARTS):
         with Stage(options.build) as stage:
             PARTS[name](stage, report, options.quick)
     report.end()

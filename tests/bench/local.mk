@@ -5,6 +5,7 @@ BENCH_TOOLS = \
 	tests/bench/fill \
 	tests/bench/pace \
 	tests/bench/bare_cold \
+	tests/bench/bare_milter \
 	tests/bench/bare_epoll \
 	tests/bench/bare_event \
 	tests/bench/world
@@ -13,7 +14,7 @@ check_PROGRAMS += $(BENCH_TOOLS)
 bench-programs: $(BENCH_TOOLS)
 .PHONY: bench-programs
 EXTRA_DIST += tests/bench/README.md tests/bench/bench.py tests/bench/cold.py tests/bench/figures.py tests/bench/hits.py \
-	tests/bench/million.py tests/bench/stage.py
+	tests/bench/instructions.py tests/bench/mail.py tests/bench/mail_inside.py tests/bench/million.py tests/bench/stage.py
 
 tests_bench_load_SOURCES = tests/bench/load.c $(BENCH_COMMON)
 tests_bench_load_LDADD = $(COMMON_LIBS)
@@ -27,6 +28,9 @@ tests_bench_pace_LDADD = $(COMMON_LIBS)
 
 tests_bench_bare_epoll_SOURCES = tests/bench/bare_epoll.c $(BENCH_COMMON)
 tests_bench_bare_epoll_LDADD = $(COMMON_LIBS)
+
+tests_bench_bare_milter_SOURCES = tests/bench/bare_milter.c
+tests_bench_bare_milter_LDADD = $(MILTER_LIBS) -lpthread
 
 tests_bench_bare_cold_SOURCES = tests/bench/bare_cold.c tests/fake/dns_packet.h $(BENCH_COMMON)
 tests_bench_bare_cold_CPPFLAGS = $(CACHED_CPPFLAGS)
