@@ -58,7 +58,7 @@ class Mta:
     """One Sendmail or Postfix with one milter."""
 
     def __init__(self, lab, kind, name, specification, number):
-        self.lab, self.address = lab, f"127.0.5.{100 + number}"
+        self.lab, self.address = lab, f"127.0.6.{1 + number}"  # the lab has receivers in 127.0.5.0/24
         make = self._sendmail if kind == "sendmail" else self._postfix
         self.mta = make(f"bench-{kind}-{name}", specification)
         lab._start(self.mta)
@@ -170,7 +170,7 @@ def measure(lab, quick):
             show(kind, f"unix, {recipients} recipients", compare(mtas[kind, "unix"], domain, recipients, messages, rounds))
     for kind in ("sendmail", "postfix"):
         show(kind, "TCP, 10 recipients", compare(mtas[kind, "tcp"], domain, 10, 100, rounds, KEEP))
-    subprocess.run(["ip", "route", "change", "table", "local", "local", "127.0.0.0/8", "dev", "lo", "proto", "kernel", "scope",
+    subprocess.run(["ip", "route", "change", "table", "local", "local", "127.0.0.1", "dev", "lo", "proto", "kernel", "scope",
                     "host", "src", "127.0.0.1", "quickack", "1"], check=True)
     for kind in ("sendmail", "postfix"):
         show(kind, "TCP, 10 recipients, route with quickack", compare(mtas[kind, "tcp"], domain, 10, 100, rounds, KEEP))
