@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/chance.h"
+#include "common/scan.h"
+
 enum {
     HEADER_SIZE = 12,
     RECORD_HEAD_SIZE = 10, /* type, class, TTL, RDLENGTH */
@@ -11,6 +14,8 @@ enum {
     KEPT_MAX = 64,         /* not under DNS_RECORDS_MAX of the screen */
     LABEL_MAX = 63,
     NAME_MAX_TEXT = 253,
+    FLAG_RD = 0x0100,
+    FLAG_AD = 0x0020,
     RCODE_BADVERS = 16
 };
 
@@ -50,33 +55,54 @@ is_name(const char *name)
     return label > 0;
 }
 
+static uint8_t *
+put16(uint8_t *at, unsigned value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+    return at + 2;
+}
+
+static uint8_t *
+put_name(uint8_t *at, const char *name)
+{
+    while (*name != '\0' && strcmp(name, ".") != 0) {
+        size_t len = strcspn(name, ".");
+        *at++ = (uint8_t)len;
+        memcpy(at, name, len);
+        at += len;
+        name += len + (name[len] == '.');
+    }
+    *at++ = 0;
+    return at;
+}
+
+/* Not by libldns, which without memory cuts the name: the answer would be true, for another one. */
 size_t
 dns_build_query(const char *name, enum dns_type type, bool plain, bool want_ad,
                 uint8_t out[DNS_QUERY_SIZE])
 {
-    ldns_rdf *owner = is_name(name) ? ldns_dname_new_frm_str(name) : NULL;
-    ldns_pkt *query;
-    uint8_t *wire = NULL;
-    size_t len = 0;
+    uint8_t *at = out;
 
-    if (owner == NULL)
+    if (!is_name(name))
         return 0;
-    query = ldns_pkt_query_new(owner, (ldns_rr_type)type, LDNS_RR_CLASS_IN,
-                               want_ad ? LDNS_RD | LDNS_AD : LDNS_RD);
-    if (query == NULL) {
-        ldns_rdf_deep_free(owner);
-        return 0;
+    at = put16(at, (unsigned)chance_below(UINT16_MAX + 1));
+    at = put16(at, want_ad ? FLAG_RD | FLAG_AD : FLAG_RD);
+    at = put16(at, 1); /* one question */
+    at = put16(at, 0);
+    at = put16(at, 0);
+    at = put16(at, plain ? 0 : 1);
+    at = put_name(at, name);
+    at = put16(at, type);
+    at = put16(at, LDNS_RR_CLASS_IN);
+    if (!plain) { /* OPT (RFC 6891 s6.1.2): root, type, size, flags, no data */
+        *at++ = 0;
+        at = put16(at, LDNS_RR_TYPE_OPT);
+        at = put16(at, EDNS_SIZE);
+        at = put16(put16(at, 0), 0);
+        at = put16(at, 0);
     }
-    ldns_pkt_set_random_id(query);
-    if (!plain)
-        ldns_pkt_set_edns_udp_size(query, EDNS_SIZE);
-    if (ldns_pkt2wire(&wire, query, &len) != LDNS_STATUS_OK || len > DNS_QUERY_SIZE)
-        len = 0;
-    else
-        memcpy(out, wire, len);
-    free(wire);
-    ldns_pkt_free(query);
-    return len;
+    return (size_t)(at - out);
 }
 
 /* --- reading the message ------------------------------------------------------------ */
@@ -90,14 +116,34 @@ name_end(const struct message *m, size_t at)
     return at + (at < m->len && m->bytes[at] != 0 ? 2 : 1);
 }
 
+/* Out of memory libldns leaves strings out and says nothing: a policy's record would look like
+ * another TXT record, of which there are many. */
+static bool
+is_whole(const ldns_rr *rr, unsigned type, size_t rdata_size)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < ldns_rr_rd_count(rr); i++) {
+        if (ldns_rr_rdf(rr, i) == NULL)
+            return false;
+        size += ldns_rdf_size(ldns_rr_rdf(rr, i));
+    }
+    if (type == LDNS_RR_TYPE_TXT || type == LDNS_RR_TYPE_TLSA)
+        return size == rdata_size;
+    return rdata_size == 0 || ldns_rr_rd_count(rr) >= (type == LDNS_RR_TYPE_MX ? 2 : 1);
+}
+
 static ldns_rr *
-decode(const struct message *m, size_t at, ldns_pkt_section section)
+decode(const struct message *m, size_t at, ldns_pkt_section section, unsigned type, size_t size)
 {
     ldns_rr *rr = NULL;
 
     if (ldns_wire2rr(&rr, m->bytes, m->len, &at, section) != LDNS_STATUS_OK)
         return NULL;
-    return rr;
+    if (is_whole(rr, type, size))
+        return rr;
+    ldns_rr_free(rr);
+    return NULL;
 }
 
 /* Keeps the record at `*at` if an answer can be made of it, and steps over it. False: the record
@@ -111,7 +157,8 @@ read_record(struct message *m, size_t *at, ldns_pkt_section section, enum dns_ty
     if (head + RECORD_HEAD_SIZE > m->len)
         return false;
     unsigned type = ldns_read_uint16(m->bytes + head);
-    *at = head + RECORD_HEAD_SIZE + ldns_read_uint16(m->bytes + head + 8);
+    size_t size = ldns_read_uint16(m->bytes + head + 8);
+    *at = head + RECORD_HEAD_SIZE + size;
     if (*at > m->len)
         return false;
     if (type == LDNS_RR_TYPE_OPT)
@@ -125,7 +172,7 @@ read_record(struct message *m, size_t *at, ldns_pkt_section section, enum dns_ty
         if (type == LDNS_RR_TYPE_SOA && m->soa == NULL)
             keep = &m->soa;
     }
-    return keep == NULL || (*keep = decode(m, start, section)) != NULL;
+    return keep == NULL || (*keep = decode(m, start, section, type, size)) != NULL;
 }
 
 static bool
@@ -248,10 +295,25 @@ read_tlsa(const ldns_rr *rr, size_t *used, char *text, struct dns_record *out)
     return true;
 }
 
+/* ldns_dname_compare would need memory, and without it find any two names different. */
+static bool
+is_same_name(const ldns_rdf *a, const ldns_rdf *b)
+{
+    const char *one = (const char *)ldns_rdf_data(a), *other = (const char *)ldns_rdf_data(b);
+
+    if (ldns_rdf_size(a) != ldns_rdf_size(b))
+        return false;
+    for (size_t i = 0; i < ldns_rdf_size(a); i++) { /* the lengths of labels are below 'A' */
+        if (one[i] != other[i] && ascii_lower(one[i]) != ascii_lower(other[i]))
+            return false;
+    }
+    return true;
+}
+
 static bool
 is_at(const ldns_rr *rr, unsigned type, const ldns_rdf *owner)
 {
-    return ldns_rr_get_type(rr) == type && ldns_dname_compare(ldns_rr_owner(rr), owner) == 0;
+    return ldns_rr_get_type(rr) == type && is_same_name(ldns_rr_owner(rr), owner);
 }
 
 /* RFC 2181 s8: a TTL with the top bit set is 0. */

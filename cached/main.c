@@ -13,6 +13,7 @@
 #include "cached/control.h"
 #include "cached/farm.h"
 #include "cached/listener.h"
+#include "cached/memory.h"
 #include "cached/metrics.h"
 #include "cached/refresh.h"
 #include "cached/settings.h"
@@ -345,6 +346,7 @@ main(int argc, char **argv)
     struct program *p = &program;
     int exit_code;
 
+    memory_prepare();
     if (!daemon_parse_args(argc, argv, SYSCONFDIR "/sts-cached.conf",
                            "sts-cached [-ftvV] [-c file] [--print-config]", &p->options,
                            &exit_code))

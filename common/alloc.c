@@ -1,14 +1,15 @@
 #include "common/alloc.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/log.h"
 
 static void *
 checked(void *p)
 {
     if (p == NULL) {
-        fputs("error: out of memory\n", stderr);
+        log_error("out of memory, the program ends");
         abort();
     }
     return p;

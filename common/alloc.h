@@ -1,5 +1,5 @@
 /* alloc - memory that is always there.
- * Running out of memory ends the program with one line on stderr: no caller tests for NULL.
+ * Running out of memory ends the program with one line in the log: no caller tests for NULL.
  * What comes from here is freed with free(). */
 #ifndef STS_COMMON_ALLOC_H
 #define STS_COMMON_ALLOC_H

@@ -1,5 +1,5 @@
 # Examples and set-up scripts; the tests use them as they stand.
-EXTRA_DIST += contrib/check contrib/install-deps contrib/quickstart contrib/fuzz contrib/bench contrib/matrix .ci/run
+EXTRA_DIST += contrib/check contrib/install-deps contrib/quickstart contrib/fuzz contrib/bench contrib/matrix contrib/valgrind .ci/run
 
 # --- sendmail: the feature and the sample configuration ---
 sendmaildir = $(pkgdatadir)/sendmail

@@ -16,7 +16,7 @@ import pytest
 
 from conftest import bring_network_up
 from lab import namespace
-from lab.preload import Clock
+from lab.preload import Allocator, Clock
 from lab.process import wait_until
 from vectors.asker import Asker, Closed, verdict_fields
 from vectors.dnsserver import DnsServer
@@ -362,3 +362,43 @@ def test_killed_in_a_write(own):
         assert all(killed - flood.answered[domain] < SURELY_WRITTEN_S for domain in lost)
         assert not list(own.daemon.state.glob("*damaged*")) and not (own.daemon.state / "suspect").exists()
         own.daemon.kill()
+
+
+# --- memory -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("caller, every", [("sts-cached", 40), ("sts-cached", 400), ("libldns", 7), ("libldns", 23),
+                                           ("liblmdb", 2)])
+def test_no_memory(own, tmp_path, caller, every):
+    """Allocations fail at random places: the daemon ends with a line that says so, or answers what it knows,
+    pending or unknown; never is there no policy for lack of memory. Started again it knows what it knew."""
+    allocator = Allocator(tmp_path, caller)
+    own.daemon.environment = allocator.environment
+    start_wholly(own)
+    known, new = publish(own, 2), publish(own, 12)
+    assert_secure(own, known)
+    time.sleep(0.3)
+    allocator.fail(every)
+    answers = [answer for domain in new for answer in (try_verdict(own, domain), try_verdict(own, known[0]))]
+    assert allocator.failed
+    allocator.fail(0)
+    print(answers)
+    assert {answer[0] for answer in answers} <= {"secure", "pending", "unknown", "closed"}
+    if caller == "sts-cached":
+        assert own.daemon.process.wait(20) != 0
+        assert "error: out of memory, the program ends" in own.daemon.log_text()
+        assert not any(mark in own.daemon.log_text() for mark in SANITIZER_MARKS)
+    else:
+        own.daemon.kill()
+    own.daemon.environment = {}
+    own.dns.deaf = True
+    own.daemon.start()
+    assert_secure(own, known)
+
+
+def try_verdict(own, domain):
+    try:
+        fields = own.verdict(domain)
+        return fields["verdict"], fields["reason"]
+    except (Closed, OSError):
+        return ("closed",)

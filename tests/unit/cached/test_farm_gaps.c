@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "tests/fake/slow.h"
 #include "tests/unit/cached/farm_nodes_lab.h"
 
 enum { SOON_MS = 3000, WEEK_S = 604800, PEER_MS = 500 };
@@ -30,7 +31,7 @@ new_node_copies_what_was_before(void **state)
         lab_plant(lab, domain, lab_now_us(), lab->key);
     }
     a = lab_node(lab, 0);
-    lab_run(lab, 1000);
+    lab_run(lab, 1000 * slow_factor());
     for (int i = 0; i < 700; i++) {
         snprintf(domain, sizeof domain, "d%03d.example", i);
         assert_true(node_has(a, domain));

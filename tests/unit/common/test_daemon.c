@@ -398,20 +398,23 @@ test_systemd_sockets(void **state)
 static int
 prepare(const void *arg)
 {
-    struct rlimit limit = {.rlim_cur = 64, .rlim_max = 200};
+    struct rlimit limit, before;
     struct stat st;
 
     (void)arg;
+    getrlimit(RLIMIT_NOFILE, &before);
+    limit = before;
+    limit.rlim_cur = 64;
     setrlimit(RLIMIT_NOFILE, &limit);
     for (int fd = 0; fd < 3; fd++)
         close(fd);
-    if (daemon_prepare_process() != 200)
+    if (daemon_prepare_process() != before.rlim_max)
         return 1;
     for (int fd = 0; fd < 3; fd++) {
         if (fstat(fd, &st) != 0 || !S_ISCHR(st.st_mode))
             return 2;
     }
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur != 200)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur != before.rlim_max)
         return 3;
     if (signal(SIGPIPE, SIG_DFL) != SIG_IGN)
         return 4;
