@@ -1,7 +1,7 @@
 """cold - domains nobody has asked about: how many a second, and what cached questions feel of it."""
 
 import figures
-from hits import load
+from hits import load, warm
 from stage import Cached, World, cpu_seconds, LOAD_CORE, SERVER_CORE
 
 AT_ONCE = 64
@@ -51,7 +51,7 @@ def while_fetching(stage, report, quick):
     count, rounds, seconds = (600, 3, 1) if quick else (3000, 5, 3)
     world = World(stage, HOT + rounds * count, nice=True)
     cached = Cached(stage, world, "meanwhile", core=None).start()
-    load(stage, cached.unix, "once", 0, HOT, 16, 1)
+    warm(stage, cached, 0, HOT)
     report.begin("meanwhile", f"{PACE} cached questions a second, idle and while cold domains are fetched {AT_ONCE} at once; "
                  f"{rounds} rounds of {seconds} s", "", "idle us", "fetching us", "ratio", "cold/s meanwhile")
     idle, busy, rates = [], [], []

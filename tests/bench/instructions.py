@@ -6,7 +6,7 @@ Counted are the program's own instructions, the kernel's are not: the cost of 5,
 import shutil
 import subprocess
 
-from hits import load
+from hits import load, warm
 from stage import Cached, World, accepts, wait_for
 
 DOMAINS, FEW, MORE = 200, 1000, 6000
@@ -48,7 +48,7 @@ def bench(stage, report, _quick):
         return
     world = World(stage, DOMAINS)
     cached = Cached(stage, world, core=None).start()
-    load(stage, cached.unix, "once", 0, DOMAINS, 4, 1)
+    warm(stage, cached, 0, DOMAINS)
     cached.stop()
     ours = Counted(stage, "ours", [stage.program("sts-cached"), "-f", "-c", cached.config], cached.unix)
     theirs = Counted(stage, "bare", [stage.program("bare_epoll"), f"unix:{stage.directory}/counted.sock"],
