@@ -78,6 +78,9 @@ class Case:
     def send(self):
         self.submission = client.submit(*self.recipients, address=self.mta.address)
 
+    def is_waiting(self):
+        return bool(self.submission.queue_id) and self.mta.is_waiting(self.submission.queue_id)
+
     def change(self, lab):
         """While it waits in the queue: the policy that it is to meet."""
         if self.row.queued == "mended":
@@ -199,15 +202,20 @@ def play_down(lab, queued, cases, judge):
     lab.daemons.milter.stop()
     send([case for case in cases if case.row.daemon == ALL_DOWN])
     for case in queued:
-        if judge.cell(case).fate == "lost":
-            raise NotReady(f"{case.row.name}, {case.name}: no first attempt")
-    for mta in {case.mta for case in queued}:
-        again = [case for case in queued if case.mta is mta and case.row.queued != "none"]
-        mta.run_queue(*(case.submission.queue_id for case in again))
-        for case in again:
-            case.attempt = 2
-            judge.cell(case)
+        judge.cell(case)
+    run_queues([case for case in queued if case.row.queued != "none"])
+    for case in queued:
+        judge.cell(case)
     return [judge.cell(case) for case in cases]
+
+
+def run_queues(cases):
+    """Those that wait are tried anew, with each MTA in one queue run."""
+    cases = [case for case in cases if case.is_waiting()]
+    for mta in {case.mta for case in cases}:
+        mta.run_queue(*(case.submission.queue_id for case in cases if case.mta is mta))
+    for case in cases:
+        case.attempt += 1
 
 
 def play_strange(lab, cases, judge):
@@ -222,15 +230,13 @@ def play_strange(lab, cases, judge):
 
 
 def play_queued(lab, cases, judge):
-    """What has waited is tried anew, with each MTA in one queue run."""
+    """What has waited meets the policy that there is now."""
     with lab.dns.held():
         for case in cases:
             case.change(lab)
     for case in cases:
         lab.daemons.stsctl("refresh", case.domain.name)
-        case.attempt += 1
-    for mta in {case.mta for case in cases}:
-        mta.run_queue(*(case.submission.queue_id for case in cases if case.mta is mta))
+    run_queues(cases)
     return [judge.cell(case) for case in cases]
 
 
