@@ -358,14 +358,18 @@ run(void *arg)
 
 /* --- the answer thread --------------------------------------------------- */
 
-/* Signals are for the thread with the event loop. */
+/* Signals are for the thread with the event loop, but for those of a crash: blocked, they would
+ * kill the process past the handler of store_guard. */
 static int
 start_thread(struct store_writer *w)
 {
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
     sigset_t all, before;
     int error;
 
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
+        sigdelset(&all, crashes[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(&w->thread, NULL, run, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

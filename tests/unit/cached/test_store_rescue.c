@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cached/cache_lmdb.h"
@@ -24,6 +25,7 @@ enum { RECORDS = 2000, TRIALS = 24, PER_COMMIT = 100 };
 /* A store with RECORDS records that were written over a few times, as a file in memory. */
 static char *sound;
 static size_t sound_len;
+static int records = RECORDS; /* in it */
 
 static void
 write_file(const char *name, const char *bytes, size_t len)
@@ -60,8 +62,8 @@ make_sound_file(void)
     assert_int_equal(store_db_open(sample_path("policies.mdb", path), SAMPLE_STORE_SIZE,
                                    STORE_DB_REPAIR, &db, why, sizeof why),
                      STORE_DB_OK);
-    for (int i = 0; i < 3 * RECORDS; i++) {
-        struct record record = sample_record(i % RECORDS, 1 + (uint64_t)(i / RECORDS));
+    for (int i = 0; i < 3 * records; i++) {
+        struct record record = sample_record(i % records, 1 + (uint64_t)(i / records));
 
         if (i % PER_COMMIT == 0)
             assert_int_equal(store_db_begin(db), STORE_DB_OK);
@@ -124,14 +126,14 @@ use_store(void)
     uint64_t seq;
     int held = 0;
 
-    for (int n = 0; n < RECORDS; n++)
+    for (int n = 0; n < records; n++)
         held += sample_held(store, n, &seq);
-    for (int n = 0; n < RECORDS; n++) {
+    for (int n = 0; n < records; n++) {
         struct record record = sample_record(n, 9);
         store_put(store, &record);
     }
     store_flush(store);
-    for (int n = 0; n < RECORDS; n++) {
+    for (int n = 0; n < records; n++) {
         if (!sample_held(store, n, &seq))
             held = -1;
     }
@@ -219,6 +221,73 @@ test_overwritten_bytes(void **state)
     assert_true(deaths <= TRIALS / 20);
     assert_true(total > (int64_t)TRIALS * RECORDS * 95 / 100);
     free(bytes);
+}
+
+enum { WAYS = 100, FEW_RECORDS = 300, PAGE_SIZE = 4096 };
+
+/* One of seven kinds of damage to `*len` bytes; there is room for a page more. */
+static void
+damage(char *bytes, size_t *len, uint32_t *seed)
+{
+    size_t pages = *len / PAGE_SIZE, at = next_random(seed) % *len;
+    char *page = bytes + next_random(seed) % pages * PAGE_SIZE;
+    char *other = bytes + next_random(seed) % pages * PAGE_SIZE;
+
+    switch (next_random(seed) % 7) {
+    case 0:
+        bytes[at] = (char)(bytes[at] ^ (1 << next_random(seed) % 8));
+        break;
+    case 1:
+        for (size_t n = next_random(seed) % 512; n > 0 && at < *len; n--)
+            bytes[at++] = (char)next_random(seed);
+        break;
+    case 2:
+        memset(page, 0, PAGE_SIZE);
+        break;
+    case 3:
+        memset(page, 0xff, PAGE_SIZE);
+        break;
+    case 4:
+        memmove(page, other, PAGE_SIZE);
+        break;
+    case 5:
+        *len = at;
+        break;
+    default: /* within the head of a page: counts, flags, offsets */
+        for (int n = 0; n < 4; n++)
+            page[next_random(seed) % 32] = (char)next_random(seed);
+    }
+}
+
+/* Another hundred each time; STS_FAULT_SEED brings one back. */
+static void
+test_a_hundred_random_ways(void **state)
+{
+    const char *wanted = getenv("STS_FAULT_SEED");
+    uint32_t seed = wanted != NULL ? (uint32_t)strtoul(wanted, NULL, 10) : (uint32_t)time(NULL);
+    int64_t total = 0;
+    int deaths = 0;
+
+    (void)state;
+    print_message("again with STS_FAULT_SEED=%u\n", seed);
+    free(sound);
+    records = FEW_RECORDS;
+    make_sound_file();
+    for (int i = 0; i < WAYS; i++) {
+        char *bytes = alloc_bytes(sound_len);
+        size_t len = sound_len;
+
+        memcpy(bytes, sound, sound_len);
+        for (uint32_t n = 1 + next_random(&seed) % 3; n > 0 && len > 2 * (size_t)PAGE_SIZE; n--)
+            damage(bytes, &len, &seed);
+        write_file("policies.mdb", bytes, len);
+        total += used_safely("random way", i, &deaths);
+        forget_kept();
+        free(bytes);
+    }
+    print_message("%d ways: %.1f %% of the records were held, %d deaths\n", WAYS,
+                  100.0 * (double)total / (WAYS * (double)FEW_RECORDS), deaths);
+    assert_true(total > (int64_t)WAYS * FEW_RECORDS / 4);
 }
 
 static void
@@ -440,6 +509,7 @@ main(void)
         IN_DIRECTORY(test_unsound_record_is_left_behind),
         IN_DIRECTORY(test_wrong_page_count),
         IN_DIRECTORY(test_mark_is_made_by_a_crash_inside_only),
+        IN_DIRECTORY(test_a_hundred_random_ways), /* the last: it makes another file */
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
