@@ -146,7 +146,7 @@ ask(struct slot *slot, struct judgement *j)
     const struct map_request *request = &slot->request;
     struct question question = {.domain = request->hop.domain,
                                 .want_mx = request->want_mx,
-                                .want_probe = request->map == MAP_VERDICT,
+                                .want_probe = request->want_probe,
                                 .host_only = request->hop.kind == NEXTHOP_HOST,
                                 .wait_ms = request->wait_ms,
                                 .arrived_ms = slot->arrived_ms};

@@ -17,6 +17,7 @@ static const struct {
     {"sts", MAP_STS},
     {"stsmx", MAP_STSMX},
     {"verdict", MAP_VERDICT},
+    {"probes", MAP_PROBES},
 };
 
 /* --- requests -------------------------------------------------------------------------------- */
@@ -61,10 +62,11 @@ replies_read(struct span payload, struct map_request *request)
     }
     request->mx_host[0] = '\0';
     request->wait_ms = -1;
-    request->want_mx = request->map == MAP_VERDICT;
+    request->want_probe = request->map == MAP_VERDICT || request->map == MAP_PROBES;
+    request->want_mx = request->want_probe;
     if (request->map == MAP_UNKNOWN)
         return false;
-    if (request->map == MAP_VERDICT)
+    if (request->want_probe)
         key = take_wait(key, &request->wait_ms);
     else if (request->map == MAP_STSMX)
         key = take_host(key, request->mx_host);
@@ -354,6 +356,24 @@ write_verdict(const struct judgement *j, struct buf *out)
         free(mx);
 }
 
+/* Of a refusal by probing, what is wrong at each host. */
+static void
+write_probes(const struct judgement *j, struct buf *out)
+{
+    const char *before = "OK ";
+
+    if (j->verdict != VERDICT_REFUSE || j->reason != STS_PROBE_FAILED) {
+        buf_add_string(out, "NOTFOUND ");
+        return;
+    }
+    for (size_t i = 0; i < j->probe_count; i++, before = ",") {
+        buf_add_string(out, before);
+        buf_add_string(out, j->probes[i].host);
+        buf_add_char(out, ':');
+        buf_add_string(out, probes_word(&j->probes[i].memory));
+    }
+}
+
 void
 replies_write(const struct map_request *request, const struct judgement *j,
               const struct settings *s, struct buf *out)
@@ -364,6 +384,8 @@ replies_write(const struct map_request *request, const struct judgement *j,
         buf_add_string(out, "TEMP unknown map");
     } else if (j != NULL && request->map == MAP_VERDICT) {
         write_verdict(j, out);
+    } else if (j != NULL && request->map == MAP_PROBES) {
+        write_probes(j, out);
     } else if (j != NULL) {
         write_map(request, j, s, out);
     } else if (request->map == MAP_VERDICT) {

@@ -11,7 +11,15 @@
 
 struct settings;
 
-enum map { MAP_UNKNOWN, MAP_POSTFIX, MAP_POSTFIX_TLSRPT, MAP_STS, MAP_STSMX, MAP_VERDICT };
+enum map {
+    MAP_UNKNOWN,
+    MAP_POSTFIX,
+    MAP_POSTFIX_TLSRPT,
+    MAP_STS,
+    MAP_STSMX,
+    MAP_VERDICT,
+    MAP_PROBES
+};
 
 enum { REPLIES_SENDMAIL_LIST_MAX = 255 }; /* bytes after match= that Sendmail reads */
 
@@ -20,8 +28,9 @@ struct map_request {
     enum map map;
     struct nexthop hop;
     char mx_host[DOMAIN_SIZE]; /* stsmx: the host asked about; "" when it is no host name */
-    int64_t wait_ms;           /* verdict: from "wait=MS"; else -1 */
+    int64_t wait_ms;           /* verdict, probes: from "wait=MS"; else -1 */
     bool want_mx;              /* the judgement needs the MX set */
+    bool want_probe;           /* and its hosts' TLS, where probing is on */
 };
 
 /* Reads "NAME SP KEY". True: the domain in `hop` is to be judged. False: there is nothing to judge

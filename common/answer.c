@@ -301,5 +301,6 @@ answer_view_done(struct answer_view *view)
 {
     free(view->mx);
     free(view->hosts);
-    view->mx = view->hosts = NULL;
+    free(view->probes);
+    view->mx = view->hosts = view->probes = NULL;
 }

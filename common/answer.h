@@ -72,6 +72,7 @@ struct answer_view {
     char *mx, *hosts; /* comma-separated, owned, never NULL */
     char source[8];
     enum sts_error reason;
+    char *probes; /* not of this reply: what "probes" says of a refusal's hosts; owned, or NULL */
 };
 
 /* Parses a reply (the bytes after "OK "). False when it is not of the form above, every key once

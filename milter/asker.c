@@ -104,20 +104,28 @@ read_reply(const struct buf *reply, const char *domain, struct answer_view *out)
     return NULL;
 }
 
+static enum client_status
+ask_name(struct client *client, const char *name, const struct nexthop *hop, int64_t wait_ms,
+         int64_t timeout_ms, struct buf *reply)
+{
+    bool is_host = hop->kind == NEXTHOP_HOST; /* in brackets: no MX look-up is due */
+    char request[sizeof "verdict [] wait=" + DOMAIN_SIZE + 20];
+
+    snprintf(request, sizeof request, "%s %s%s%s wait=%lld", name, is_host ? "[" : "", hop->domain,
+             is_host ? "]" : "", (long long)wait_ms);
+    return client_ask(client, request, strlen(request), (int)timeout_ms, reply);
+}
+
 static const char *
 ask_client(struct client *client, const struct nexthop *hop, int64_t wait_ms, int64_t timeout_ms,
            struct answer_view *out)
 {
-    bool is_host = hop->kind == NEXTHOP_HOST; /* in brackets: no MX look-up is due */
-    char request[sizeof "verdict [] wait=" + DOMAIN_SIZE + 20];
     enum client_status status;
     const char *failure;
     struct buf reply;
 
-    snprintf(request, sizeof request, "verdict %s%s%s wait=%lld", is_host ? "[" : "", hop->domain,
-             is_host ? "]" : "", (long long)wait_ms);
     buf_init(&reply, ANSWER_MAX);
-    status = client_ask(client, request, strlen(request), (int)timeout_ms, &reply);
+    status = ask_name(client, "verdict", hop, wait_ms, timeout_ms, &reply);
     failure =
         status == CLIENT_OK ? read_reply(&reply, hop->domain, out) : client_status_text(status);
     buf_done(&reply);
@@ -161,8 +169,31 @@ is_undecided(const struct answer_view *view)
            (view->verdict == VERDICT_UNKNOWN && view->reason == STS_DEADLINE);
 }
 
-bool
-asker_ask(struct asker *a, const struct nexthop *hop, int64_t *budget_ms, struct answer_view *out)
+/* Of a refusal by probing, what is wrong at each host: known to the daemon by now. Without an
+ * answer the refusal stands, but says less. */
+static void
+ask_causes(struct asker *a, const struct nexthop *hop, struct answer_view *out)
+{
+    static const char ok[] = "OK ";
+    struct client *client;
+    enum client_status status;
+    struct buf reply;
+
+    if (out->verdict != VERDICT_REFUSE || out->reason != STS_PROBE_FAILED)
+        return;
+    client = take_client(a);
+    if (client == NULL)
+        return;
+    buf_init(&reply, ANSWER_MAX);
+    status = ask_name(client, "probes", hop, 0, ASKER_GRACE_MS, &reply);
+    give_back(a, client, status == CLIENT_OK ? NULL : client_status_text(status));
+    if (status == CLIENT_OK && reply.len >= sizeof ok && memcmp(reply.data, ok, sizeof ok - 1) == 0)
+        out->probes = alloc_string(buf_string(&reply) + sizeof ok - 1);
+    buf_done(&reply);
+}
+
+static bool
+ask_verdict(struct asker *a, const struct nexthop *hop, int64_t *budget_ms, struct answer_view *out)
 {
     bool waits;
 
@@ -176,4 +207,13 @@ asker_ask(struct asker *a, const struct nexthop *hop, int64_t *budget_ms, struct
         return true;
     answer_view_done(out);
     return ask_once(a, hop, true, budget_ms, out);
+}
+
+bool
+asker_ask(struct asker *a, const struct nexthop *hop, int64_t *budget_ms, struct answer_view *out)
+{
+    if (!ask_verdict(a, hop, budget_ms, out))
+        return false;
+    ask_causes(a, hop, out);
+    return true;
 }

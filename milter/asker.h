@@ -32,7 +32,9 @@ void asker_free(struct asker *);
 /* Asks about one next hop (DOMAIN or HOST). `budget_ms` is what is left of the message's time: the
  * daemon is told to wait no longer, and the call takes at most ASKER_GRACE_MS more. What it took is
  * subtracted; at -ASKER_GRACE_MS nothing is asked any more.
- * True: `out` holds the verdict, to be freed by answer_view_done. False: no usable answer. */
+ * Of a refusal by probing `out->probes` says what is wrong at each host, if the daemon tells within
+ * ASKER_GRACE_MS more. True: `out` holds the verdict, to be freed by answer_view_done. False: no
+ * usable answer. */
 MUST_CHECK bool asker_ask(struct asker *, const struct nexthop *hop, int64_t *budget_ms,
                           struct answer_view *out);
 

@@ -86,6 +86,9 @@ add_refusal(struct buf *b, const struct answer_view *verdict, size_t tail)
     /* Where its TLS is wrong the host itself is what its postmaster looks for. */
     const char *list = is_probe && verdict->hosts[0] != '\0' ? verdict->hosts : verdict->mx;
 
+    if (is_probe && verdict->probes != NULL)
+        list = verdict->probes;
+
     buf_add_string(b, " accepts mail only at the hosts that its policy lists");
     if (list[0] != '\0' && b->len + tail + 40 < REPLY_TEXT_USUAL) {
         buf_add_string(b, " (");

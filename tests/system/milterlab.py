@@ -51,10 +51,11 @@ def verdict(word="secure", domain="-", reason="ok", mode="enforce", mx="mx1.exam
 
 class FakeDaemon:
     """`answers` maps a domain to (verdict, reason), or to a function of (domain, wait in ms) that
-    returns the whole payload, bytes to be sent raw, or None to close. Unknown domains are `none`."""
+    returns the whole payload, bytes to be sent raw, or None to close. Unknown domains are `none`.
+    `causes` maps a domain to what probing found wrong at its hosts."""
 
     def __init__(self, path):
-        self.path, self.answers, self.requests = str(path), {}, []
+        self.path, self.answers, self.causes, self.requests = str(path), {}, {}, []
         self.delay = 0.0
         self.open = []
         self.listener = None
@@ -107,11 +108,15 @@ class FakeDaemon:
 
     def _answer(self, connection, request):
         self.requests.append(request)
-        found = re.fullmatch(r"verdict (\S+) wait=(\d+)", request)
+        found = re.fullmatch(r"(verdict|probes) (\S+) wait=(\d+)", request)
         assert found, request
-        domain, wait = found[1].strip("[]"), int(found[2])
+        domain, wait = found[2].strip("[]"), int(found[3])
         if self.delay:
             time.sleep(self.delay)
+        if found[1] == "probes":
+            payload = f"OK {self.causes[domain]}" if domain in self.causes else "NOTFOUND "
+            connection.sendall(b"%d:%s," % (len(payload), payload.encode()))
+            return True
         answer = self.answers.get(domain, ("none", "no-record"))
         payload = answer(domain, wait) if callable(answer) else verdict(answer[0], domain, answer[1])
         if payload is None:

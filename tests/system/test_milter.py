@@ -206,6 +206,16 @@ def test_negotiation(start):
         assert talk.macros[5] == ["i"]
 
 
+def test_causes_of_a_refusal_by_probing(start, daemon):
+    """The reply names each host with what is wrong there, when the daemon tells; and it refuses when it does not."""
+    daemon.answers["probe.test"] = ("refuse", "probe-failed")
+    milter = start()
+    assert "mx1.example.com" in one_rcpt(milter, "probe.test").text
+    daemon.causes["probe.test"] = "mx1.probe.test:tls-expired,mx2.probe.test:tls-handshake"
+    reply = one_rcpt(milter, "probe.test")
+    assert reply.code == "451" and "(mx1.probe.test:tls-expired, mx2.probe.test:tls-handshake)" in reply.text
+
+
 def test_old_mta(start, daemon):
     """An MTA that offers nothing but the steps of protocol 2 is served as well."""
     daemon.answers = dict(VERDICTS)

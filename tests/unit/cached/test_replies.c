@@ -49,6 +49,7 @@ static const struct {
     {"stsmx example.com", true, MAP_STSMX, "example.com", "", -1},
     {"stsmx [192.0.2.1]/x.test", false, MAP_STSMX, "", "x.test", -1},
     {"verdict example.com", true, MAP_VERDICT, "example.com", "", -1},
+    {"probes [mx.example.com] wait=0", true, MAP_PROBES, "mx.example.com", "", 0},
     {"verdict example.com wait=0", true, MAP_VERDICT, "example.com", "", 0},
     {"Verdict example.com wait=500", true, MAP_VERDICT, "example.com", "", 500},
     {"verdict example.com wait=soon", true, MAP_VERDICT, "example.com", "", -1},
@@ -68,7 +69,8 @@ reads_requests(void **state)
         assert_int_equal(replies_read((struct span){text, strlen(text)}, &r), requests[i].judged);
         assert_int_equal(r.map, requests[i].map);
         assert_int_equal(r.wait_ms, requests[i].wait_ms);
-        assert_int_equal(r.want_mx, r.map == MAP_VERDICT);
+        assert_int_equal(r.want_mx, r.map == MAP_VERDICT || r.map == MAP_PROBES);
+        assert_int_equal(r.want_probe, r.want_mx);
         assert_string_equal(r.mx_host, requests[i].host);
         if (requests[i].domain != NULL)
             assert_string_equal(r.hop.domain, requests[i].domain);
@@ -333,6 +335,29 @@ names_the_hosts_that_are_listed(void **state)
     free_entry(e);
 }
 
+static void
+tells_what_is_wrong_at_each_host(void **state)
+{
+    static const struct settings settings = {0};
+    struct entry *e = make_entry(ENFORCE(TWO_MX));
+    struct judgement j = make_judgement(e, VERDICT_REFUSE, STS_PROBE_FAILED);
+
+    (void)state;
+    j.probes[0] = (struct verdict_probe){
+        "b.example.net", {.state = PROBE_KNOWN, .error = STS_TLS_EXPIRED, .detail = "x, y"}};
+    j.probes[1] =
+        (struct verdict_probe){"mx1.example.com", {.state = PROBE_KNOWN, .error = STS_TLS_NAME}};
+    j.probe_count = 2;
+    assert_reply("probes example.com", &j, &settings,
+                 "OK b.example.net:tls-expired,mx1.example.com:tls-name");
+    j.reason = STS_MX_NOT_LISTED;
+    assert_reply("probes example.com", &j, &settings, "NOTFOUND ");
+    j.verdict = VERDICT_SECURE;
+    assert_reply("probes example.com", &j, &settings, "NOTFOUND ");
+    assert_reply("probes [192.0.2.1]", NULL, &settings, "NOTFOUND ");
+    free_entry(e);
+}
+
 /* --- nothing in a policy can inject anything ------------------------------------- */
 
 static const struct {
@@ -556,6 +581,7 @@ main(void)
         cmocka_unit_test(dane_needs_the_mx_set),
         cmocka_unit_test(answers_without_judgement),
         cmocka_unit_test(names_the_hosts_that_are_listed),
+        cmocka_unit_test(tells_what_is_wrong_at_each_host),
         cmocka_unit_test(a_policy_injects_nothing),
         cmocka_unit_test(a_report_has_a_version_line_at_least),
         cmocka_unit_test(sendmails_list_is_cut_between_patterns),

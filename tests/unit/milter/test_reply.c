@@ -116,6 +116,7 @@ static void
 names_the_hosts_whose_tls_is_wrong(void **state)
 {
     char mx[] = "*.a.test", hosts[] = "mx1.a.test,mx2.a.test", text[REPLY_TEXT_SIZE];
+    char causes[] = "mx1.a.test:tls-expired,mx2.a.test:tls-name";
     struct answer_view view = view_of(VERDICT_REFUSE, STS_PROBE_FAILED, mx);
 
     (void)state;
@@ -126,6 +127,9 @@ names_the_hosts_whose_tls_is_wrong(void **state)
                         "(mx1.a.test, mx2.a.test), and none of them offers a valid "
                         "certificate; please try again later - its postmaster should see to "
                         "the certificates");
+    view.probes = causes;
+    reply_text(ACTION_TEMPFAIL, "a.test", &view, text);
+    assert_non_null(strstr(text, " (mx1.a.test:tls-expired, mx2.a.test:tls-name), and none"));
 }
 
 static void
