@@ -414,6 +414,33 @@ fill_mx_hosts(struct mx_set *mx, const struct mx_result *result)
         *at++ = (char)result->dane[i];
 }
 
+size_t
+mx_set_count(const struct mx_set *mx, enum dane_state state)
+{
+    size_t count = 0;
+
+    if (mx == NULL || mx->dane == NULL)
+        return 0;
+    for (unsigned i = 0; i < mx->count; i++)
+        count += mx->dane[i] == state;
+    return count;
+}
+
+/* True when nothing could be looked up: neither the set nor, of a single host, DANE. */
+static bool
+says_nothing_of_dane(const struct mx_result *result)
+{
+    size_t failed = 0;
+
+    if (sts_error_is_dns(result->error))
+        return true;
+    for (size_t i = 0; result->dane != NULL && i < result->count; i++)
+        failed += result->dane[i] == DANE_FAILED;
+    return failed > 0 && failed == result->count;
+}
+
+/* A set whose hosts have DANE outlives look-ups that fail: whoever suppresses answers must not turn
+ * DANE into MTA-STS (RFC 8461 s2). */
 void
 cache_set_mx(struct cache *c, struct entry *e, const struct mx_result *result)
 {
@@ -421,6 +448,10 @@ cache_set_mx(struct cache *c, struct entry *e, const struct mx_result *result)
     size_t size = sizeof(struct mx_set) + (result->dane != NULL ? count : 0);
     struct mx_set *mx;
 
+    if (result->with_dane && mx_set_count(e->mx, DANE_USABLE) > 0 && says_nothing_of_dane(result)) {
+        e->mx->until_ms = in_seconds(MX_MIN_S);
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         size += strlen(result->hosts[i]) + 1;
     mx = alloc_zero(1, size);

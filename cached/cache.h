@@ -33,6 +33,9 @@ struct mx_set {
     char names[];        /* `count` NUL-terminated names, best preference first */
 };
 
+/* Of how many hosts DANE says this; 0 where it was not asked. `mx` may be NULL. */
+size_t mx_set_count(const struct mx_set *mx, enum dane_state);
+
 /* What became of the fetches for a domain: the back-off and the rate limit (RFC 8461 s3.3). */
 struct fetch_memory {
     char failed_id[TXT_ID_SIZE]; /* "" when the last fetch did not fail */

@@ -10,6 +10,8 @@
 #include "cached/check_record.h"
 #include "common/clock.h"
 
+enum { DANE_MS = 20000 /* for what DANE says of all MX hosts */ };
+
 /* One MX host that is connected to. */
 struct host {
     struct check *check;
@@ -202,7 +204,7 @@ check_start(const struct check_order *order, check_done_fn *done, void *arg)
     event_add(c->deadline, &time);
     c->txt = source_txt(c->source, order->domain, on_txt, c);
     c->fetch = source_fetch(c->source, order->domain, on_fetch, c);
-    c->mx = source_mx(c->source, order->domain, order->trust_ad, on_mx, c);
+    c->mx = source_mx(c->source, order->domain, order->trust_ad ? DANE_MS : 0, on_mx, c);
     c->tlsrpt = source_tlsrpt(c->source, order->domain, on_tlsrpt, c);
     return c;
 }

@@ -56,7 +56,7 @@ check_dane(struct check_report *r, const struct mx_result *mx, bool trusted)
     if (!trusted)
         check_add(r, &note, "not looked at: trust-ad is off in section dns of sts-cached.conf");
     else if (mx->error != STS_OK)
-        check_add(r, &note, "not looked at: there is no MX host");
+        check_add(r, &note, "not looked at: no MX host is known");
     else if (mx->dane == NULL)
         check_add(r, &note, "does not apply: the MX records are not signed with DNSSEC");
     else

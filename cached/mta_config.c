@@ -232,7 +232,8 @@ write_sendmail(struct writer *w)
     buf_printf(out, "define(`confCACERT_PATH', `%.*s')dnl\n",
                slash == NULL || slash == f->ca_file ? 1 : (int)(slash - f->ca_file), f->ca_file);
     buf_add_string(out, "define(`SMTP_MAILER_MAXRCPTS', `1')dnl\n"
-                        "define(`confTO_HOSTSTATUS', `0s')dnl\n");
+                        "define(`confTO_HOSTSTATUS', `0s')dnl\n"
+                        "define(`confTLS_FALLBACK_TO_CLEAR', `true')dnl\n");
     buf_printf(out, "FEATURE(`sts_milter', `%s', `%s'%s)dnl\n", socket, milter,
                f->milter_is_wall ? ", `wall'" : "");
 }

@@ -41,18 +41,12 @@ finish(struct probe *p)
     discard(p);
 }
 
-static bool
-is_tls_fault(enum sts_error error)
-{
-    return error >= STS_TLS_NAME && error <= STS_TLS_HANDSHAKE;
-}
-
 /* An address that could not be reached from here says nothing against one that could. */
 static bool
 tells_more(const struct probe *p, const struct probe_result *result)
 {
     return p->tour.at == 0 || result->error == STS_OK ||
-           (is_tls_fault(result->error) && !is_tls_fault(p->result.error));
+           (sts_error_is_tls(result->error) && !sts_error_is_tls(p->result.error));
 }
 
 /* Goes on with the next address, or ends. */

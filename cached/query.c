@@ -116,6 +116,13 @@ mx_wanted(const struct query_engine *q, bool want_mx)
     return q->settings->dane ? VERDICT_MX_DANE : VERDICT_MX;
 }
 
+/* So much that a second server, or a second try, has its time, too, before the askers' is up. */
+static int64_t
+dane_time(const struct settings *s)
+{
+    return s->dane ? s->answer_deadline_ms * 3 / 4 : 0;
+}
+
 static enum step_result
 step_mx(struct resolution *r)
 {
@@ -125,7 +132,7 @@ step_mx(struct resolution *r)
                                      clock_boot_ms(), &q->judgement) != VERDICT_NEEDS_MX)
         return NEXT;
     q->stats->mx_lookups++;
-    r->job = source_mx(q->source, r->entry->domain, q->settings->dane, on_mx, r);
+    r->job = source_mx(q->source, r->entry->domain, dane_time(q->settings), on_mx, r);
     return WAIT;
 }
 

@@ -97,8 +97,7 @@ match_form(struct span pattern)
     return pattern;
 }
 
-/* Appends patterns between colons while the list stays within `max` bytes. `covering`: only those
- * that match a candidate host (or, when false, only those that match none). */
+/* Patterns between colons, while the list stays within `max` bytes. */
 struct match_list {
     struct buf *out;
     size_t start, max;
@@ -268,7 +267,7 @@ write_dane(const struct map_request *request, const struct judgement *j, const s
     else if (j->verdict == VERDICT_SECURE && j->dane_failed &&
              s->dane_on_failure == DANE_FAILURE_DEFER)
         buf_printf(out, "TEMP the TLSA records of the MX hosts of %s cannot be looked up: %s",
-                   j->domain, sts_error_text(j->dane_error));
+                   j->domain, sts_error_text(j->dane_error != STS_OK ? j->dane_error : j->reason));
     else
         return false;
     return true;

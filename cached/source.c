@@ -73,7 +73,6 @@ make_tools(struct source_tools *tools, struct event_base *base, const struct set
     tools->prober = prober_new(base, fetcher_rules(tools->fetcher), settings);
     tools->base = base;
     tools->resolver = source_resolver_check(tools->dns, settings);
-    tools->dane_ms = settings->answer_deadline_ms / 2;
     return true;
 }
 
@@ -267,11 +266,11 @@ source_fetch(struct source *source, const char *domain, source_fetch_fn *done, v
 }
 
 struct source_job *
-source_mx(struct source *source, const char *domain, bool with_dane, source_mx_fn *done, void *arg)
+source_mx(struct source *source, const char *domain, int64_t dane_ms, source_mx_fn *done, void *arg)
 {
     struct source_job *job = source_job_new(SOURCE_MX, domain, arg);
 
-    job->with_dane = with_dane;
+    job->dane_ms = dane_ms;
     job->done.mx = done;
     return post(source, job);
 }

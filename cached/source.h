@@ -85,9 +85,9 @@ struct source_job *source_tlsrpt(struct source *, const char *domain, source_txt
 /* https://mta-sts.<domain>/.well-known/mta-sts.txt: addresses by our own DNS, then one transfer an
  * address under one overall timeout. */
 struct source_job *source_fetch(struct source *, const char *domain, source_fetch_fn *, void *arg);
-/* The MX set of `domain`; without MX records the domain itself when it has an address. `with_dane`:
- * of a secure set also what DANE says of each host, within half of `answer-deadline`. */
-struct source_job *source_mx(struct source *, const char *domain, bool with_dane, source_mx_fn *,
+/* The MX set of `domain`; without MX records the domain itself when it has an address. `dane_ms`
+ * (0: not asked): of a secure set also what DANE says of each host, within that time. */
+struct source_job *source_mx(struct source *, const char *domain, int64_t dane_ms, source_mx_fn *,
                              void *arg);
 /* An SMTP session with the MX host `host` (normalised, copied) as far as its TLS: addresses by our
  * own DNS, a few of them in turn, `probe-port`; no envelope is sent. */

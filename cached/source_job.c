@@ -184,13 +184,13 @@ finish_mx(struct source_job *job, enum sts_error error, uint32_t ttl_s, const ch
                                       .dns = job->tools->dns,
                                       .hosts = result->hosts,
                                       .count = result->count,
-                                      .time_ms = job->tools->dane_ms};
+                                      .time_ms = job->dane_ms};
 
     result->error = error;
     result->ttl_s = ttl_s;
-    result->with_dane = job->with_dane;
+    result->with_dane = job->dane_ms > 0;
     snprintf(result->detail, sizeof(result->detail), "%s", detail);
-    if (error == STS_OK && job->with_dane && result->secure)
+    if (error == STS_OK && result->with_dane && result->secure)
         job->dane = source_dane_start(&order, on_dane, job);
     else
         finish(job);
@@ -343,6 +343,8 @@ source_job_stop(struct source_job *job)
     job->probe = NULL;
     job->dane = NULL;
     job->memory = NULL;
+    job->dane_states = NULL;
+    memset(&job->result, 0, sizeof(job->result));
 }
 
 void

@@ -26,7 +26,6 @@ struct source_tools {
     struct prober *prober;
     struct source_resolver *resolver;
     struct event_base *base;
-    int64_t dane_ms; /* for what DANE says of the hosts of one MX set */
 };
 
 struct source_job {
@@ -40,7 +39,7 @@ struct source_job {
         source_probe_fn *probe;
     } done;
     void *arg;
-    bool with_dane; /* MX */
+    int64_t dane_ms; /* MX: time for DANE; 0: it is not asked for */
     bool cancelled;
 
     /* Under way on the source thread: at most one of the five. */

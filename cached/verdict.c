@@ -76,16 +76,6 @@ is_known(const struct mx_set *mx, enum verdict_mx want, int64_t now_ms)
     return mx != NULL && now_ms < mx->until_ms && (want != VERDICT_MX_DANE || mx->with_dane);
 }
 
-static size_t
-count_state(const struct mx_set *mx, enum dane_state state)
-{
-    size_t count = 0;
-
-    for (unsigned i = 0; i < mx->count; i++)
-        count += mx->dane[i] == state;
-    return count;
-}
-
 /* RFC 8461 s2: MTA-STS must not override DANE, so that comes first where a host has it. One host
  * of which it could not be looked up stops nothing. */
 static bool
@@ -93,8 +83,8 @@ is_left_to_dane(struct judgement *out, const struct mx_set *mx)
 {
     out->dane = mx->dane;
     out->dane_error = mx->dane_error;
-    out->dane_failed = count_state(mx, DANE_FAILED) == mx->count;
-    return count_state(mx, DANE_USABLE) > 0;
+    out->dane_failed = mx_set_count(mx, DANE_FAILED) == mx->count;
+    return mx_set_count(mx, DANE_USABLE) > 0;
 }
 
 /* RFC 8461 s5.1: candidates that the policy does not list are passed over; only when none is left
@@ -107,8 +97,8 @@ judge_hosts(struct judgement *out, enum verdict_mx want, bool host_only, int64_t
     if (host_only) {
         add_candidate(out, out->domain);
     } else if (!is_known(mx, want, now_ms)) {
-        out->had_dane = want == VERDICT_MX_DANE && mx != NULL && mx->dane != NULL &&
-                        count_state(mx, DANE_USABLE) > 0;
+        out->had_dane = want == VERDICT_MX_DANE && mx_set_count(mx, DANE_USABLE) > 0;
+        out->dane_failed = want == VERDICT_MX_DANE && !out->had_dane;
         return VERDICT_NEEDS_MX;
     } else if (mx->error == STS_NULL_MX) {
         return final(out, VERDICT_REFUSE, STS_NULL_MX);
@@ -196,27 +186,11 @@ verdict_can_be_probed(const struct judgement *j)
     return j->verdict == VERDICT_SECURE && j->reason == j->dane_error && j->host_count > 0;
 }
 
-/* What the host's own TLS is to blame for; of the rest it may be innocent (a network that is down,
- * a resolver, a greeting that turns us away). */
-static bool
-is_tls_fault(enum sts_error error)
-{
-    switch (error) {
-    case STS_TLS_NAME:
-    case STS_TLS_EXPIRED:
-    case STS_TLS_NOT_YET_VALID:
-    case STS_TLS_UNTRUSTED:
-    case STS_TLS_HANDSHAKE:
-        return true;
-    default:
-        return false;
-    }
-}
-
 enum verdict_need
 verdict_judge_probes(struct judgement *j, int64_t patience_ms, int64_t now_ms)
 {
     bool is_open = false, is_in_doubt = false;
+    bool is_cut = j->host_count > j->probe_count; /* the others may be good */
 
     j->reason = STS_OK; /* that DANE is not known is told again at the end */
     for (size_t i = 0; i < j->probe_count; i++) {
@@ -228,14 +202,14 @@ verdict_judge_probes(struct judgement *j, int64_t patience_ms, int64_t now_ms)
             j->reason = STS_DEADLINE;
         else if (m->state == PROBE_KNOWN && m->error == STS_OVERLOAD)
             j->reason = STS_OVERLOAD;
-        else if (m->state == PROBE_KNOWN && !is_tls_fault(m->error))
+        else if (m->state == PROBE_KNOWN && !sts_error_is_tls(m->error))
             is_in_doubt = true;
         else if (m->state != PROBE_KNOWN)
             is_open = true;
     }
     if (is_open && !is_in_doubt && j->reason == STS_OK)
         return VERDICT_NEEDS_PROBE;
-    if (is_in_doubt || j->reason != STS_OK)
+    if (is_in_doubt || is_cut || j->reason != STS_OK)
         return final(j, VERDICT_SECURE, j->reason != STS_OK ? j->reason : j->dane_error);
     return refuse(j, STS_PROBE_FAILED, now_ms);
 }

@@ -53,7 +53,7 @@ struct judgement {
     size_t candidate_count;
     const uint8_t *dane; /* enum dane_state of each candidate; NULL: not looked at, or not secure */
     enum sts_error dane_error; /* dns-*: of a candidate DANE could not be looked up; or OK */
-    bool dane_failed;          /* of none it could */
+    bool dane_failed;          /* of none it could, or not in time */
     bool had_dane;             /* VERDICT_NEEDS_MX: by the MX set that is over DANE was to decide */
     struct verdict_probe probes[PROBES_WANT_MAX]; /* of the first `hosts`, where probing counted */
     size_t probe_count;
@@ -66,8 +66,8 @@ struct judgement {
 enum verdict_need verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx,
                                 bool host_only, int64_t now_ms, struct judgement *out);
 
-/* True when `judgement`, final, is one that probing can change: `secure` with listed hosts. Not
- * where DANE could not be looked up: it may be what those hosts' certificates are made for. */
+/* True when `judgement`, final, is one that probing can change: `secure` with listed hosts; also
+ * where DANE could not be looked up, for then the policy decides. */
 bool verdict_can_be_probed(const struct judgement *);
 /* Judges the listed hosts by their `probes`, which the caller has filled in: one that passed is
  * enough; when TLS is wrong at all of them mail waits, as where no host is listed. Where a host

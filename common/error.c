@@ -72,3 +72,18 @@ sts_error_is_dns(enum sts_error error)
 {
     return error == STS_DNS_SERVFAIL || error == STS_DNS_TIMEOUT || error == STS_DNS_BAD_REPLY;
 }
+
+bool
+sts_error_is_tls(enum sts_error error)
+{
+    switch (error) {
+    case STS_TLS_NAME:
+    case STS_TLS_EXPIRED:
+    case STS_TLS_NOT_YET_VALID:
+    case STS_TLS_UNTRUSTED:
+    case STS_TLS_HANDSHAKE:
+        return true;
+    default:
+        return false;
+    }
+}

@@ -51,5 +51,7 @@ const char *sts_error_text(enum sts_error);
 bool sts_error_from_name(const char *name, size_t len, enum sts_error *out);
 /* True for the dns-* values: the look-up failed, so nothing is known. */
 bool sts_error_is_dns(enum sts_error);
+/* True for the tls-* values: what the host's own TLS is to blame for. */
+bool sts_error_is_tls(enum sts_error);
 
 #endif

@@ -165,8 +165,7 @@ ask_once(struct asker *a, const struct nexthop *hop, bool waits, int64_t *budget
 static bool
 is_undecided(const struct answer_view *view)
 {
-    return view->verdict == VERDICT_PENDING ||
-           (view->verdict == VERDICT_UNKNOWN && view->reason == STS_DEADLINE);
+    return view->verdict == VERDICT_PENDING || view->reason == STS_DEADLINE;
 }
 
 /* Of a refusal by probing, what is wrong at each host: known to the daemon by now. Without an

@@ -78,12 +78,12 @@ source_fetch(struct source *source, const char *domain, source_fetch_fn *done, v
 }
 
 struct source_job *
-source_mx(struct source *source, const char *domain, bool with_dane, source_mx_fn *done, void *arg)
+source_mx(struct source *source, const char *domain, int64_t dane_ms, source_mx_fn *done, void *arg)
 {
     struct source_job *job = start(source, FAKE_MX, domain, arg);
 
     source->mx_started++;
-    source->with_dane = with_dane;
+    source->with_dane = dane_ms > 0;
     job->on_mx = done;
     return job;
 }

@@ -344,6 +344,39 @@ test_mx_sets(void **state)
     cache_free(cache);
 }
 
+/* Look-ups that fail say nothing against DANE that was there; any other answer does. */
+static void
+test_dane_outlives_failed_lookups(void **state)
+{
+    static const char *const hosts[] = {"mx1.example.com", "b.example.net"};
+    static const enum dane_state usable[] = {DANE_USABLE, DANE_NONE};
+    static const enum dane_state failed[] = {DANE_FAILED, DANE_FAILED};
+    static const enum dane_state gone[] = {DANE_NONE, DANE_FAILED};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+    struct mx_result had = {
+        .ttl_s = 600, .hosts = hosts, .count = 2, .with_dane = true, .dane = usable};
+    struct mx_result result = {.error = STS_DNS_SERVFAIL, .with_dane = true};
+
+    (void)state;
+    cache_set_mx(cache, e, &had);
+    cache_set_mx(cache, e, &result);
+    assert_int_equal(mx_set_count(e->mx, DANE_USABLE), 1);
+    assert_int_equal(e->mx->until_ms - boot_ms, 60 * 1000);
+    result = had;
+    result.dane = failed;
+    cache_set_mx(cache, e, &result);
+    assert_int_equal(mx_set_count(e->mx, DANE_USABLE), 1);
+    result.dane = gone;
+    cache_set_mx(cache, e, &result);
+    assert_int_equal(mx_set_count(e->mx, DANE_USABLE), 0);
+    assert_int_equal(mx_set_count(e->mx, DANE_FAILED), 1);
+    cache_set_mx(cache, e, &had);
+    cache_set_mx(cache, e, &(struct mx_result){.error = STS_DNS_SERVFAIL}); /* dane is off now */
+    assert_int_equal(e->mx->error, STS_DNS_SERVFAIL);
+    cache_free(cache);
+}
+
 /* --- the store ----------------------------------------------------------- */
 
 static void
@@ -481,6 +514,7 @@ main(void)
         IN_DIRECTORY(test_fetches_are_remembered),
         IN_DIRECTORY(test_failed_refresh_is_put_off),
         IN_DIRECTORY(test_mx_sets),
+        IN_DIRECTORY(test_dane_outlives_failed_lookups),
         IN_DIRECTORY(test_day_of_question_is_written_once_a_day),
         IN_DIRECTORY(test_forget),
         IN_DIRECTORY(test_forget_outcome_keeps_the_policy),

@@ -404,7 +404,7 @@ test_dane(void **state)
          {0},
          "error",
          3,
-         {{"ok", "there is no MX host"}, {"ok", "example.com"}}},
+         {{"ok", "no MX host is known"}, {"ok", "example.com"}}},
         {STS_OK, true, {DANE_USABLE, DANE_USABLE}, "ok", 0, {{"ok", "mx1."}, {"ok", "mx2."}}},
         {STS_OK, true, {DANE_NONE, DANE_NONE}, "ok", 0, {{"ok", "no secure TLSA"}, {"ok", "mx2."}}},
         {STS_OK,

@@ -318,7 +318,7 @@ only_the_first_of_many_hosts_are_asked(void **state)
         assert_int_equal(asker.answers, 0);
         probe_ends(lab, hosts[i], STS_TLS_NAME);
     }
-    lab_assert_told(&asker, VERDICT_REFUSE, STS_PROBE_FAILED);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_OK); /* the ninth may be good */
 }
 
 static void

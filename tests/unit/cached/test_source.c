@@ -24,7 +24,7 @@ enum { GUARD_MS = 10000 };
 
 static struct event_base *base;
 static struct source *source;
-static struct settings settings = {.answer_deadline_ms = 2 * GUARD_MS};
+static struct settings settings;
 
 /* What the callback saw, in words. */
 struct got {
@@ -301,7 +301,7 @@ test_mx(void **state)
     fake_dns_set(mx_answers, sizeof(mx_answers) / sizeof(*mx_answers));
     for (size_t i = 0; i < sizeof(mx_rows) / sizeof(*mx_rows); i++) {
         struct got got = {0};
-        source_mx(source, mx_rows[i].domain, false, on_mx, &got);
+        source_mx(source, mx_rows[i].domain, 0, on_mx, &got);
         wait_for(&got, 1);
         assert_int_equal(got.error, mx_rows[i].want);
         assert_int_equal(got.ttl_s, mx_rows[i].ttl_s);
@@ -346,7 +346,7 @@ test_mx_with_dane(void **state)
     fake_dns_set(dane_answers, sizeof(dane_answers) / sizeof(*dane_answers));
     for (size_t i = 0; i < sizeof(dane_rows) / sizeof(*dane_rows); i++) {
         struct got got = {0};
-        source_mx(source, dane_rows[i].domain, dane_rows[i].with_dane, on_mx, &got);
+        source_mx(source, dane_rows[i].domain, dane_rows[i].with_dane ? GUARD_MS : 0, on_mx, &got);
         wait_for(&got, 1);
         assert_string_equal(got.text, dane_rows[i].text);
         assert_int_equal(got.secure, dane_rows[i].secure);
@@ -355,22 +355,23 @@ test_mx_with_dane(void **state)
     }
 }
 
+static const struct fake_answer slow_dane_answers[] = {
+    {"signed.test", DNS_MX, .secure = true, .records = {{10, "a.test"}}},
+    {"a.test", DNS_A, .delay_ms = 60000},
+    {"a.test", DNS_AAAA, .delay_ms = 60000},
+};
+
 /* A job that has come to its hosts' TLSA begins anew with the new resolver. */
 static void
 test_reload_while_dane(void **state)
 {
-    static const struct fake_answer slow[] = {
-        {"signed.test", DNS_MX, .secure = true, .records = {{10, "a.test"}}},
-        {"a.test", DNS_A, .delay_ms = 60000},
-        {"a.test", DNS_AAAA, .delay_ms = 60000},
-    };
     struct got got = {0};
     char why[100] = "";
     int asked = fake_dns_questions();
 
     (void)state;
-    fake_dns_set(slow, sizeof(slow) / sizeof(*slow));
-    source_mx(source, "signed.test", true, on_mx, &got);
+    fake_dns_set(slow_dane_answers, sizeof(slow_dane_answers) / sizeof(*slow_dane_answers));
+    source_mx(source, "signed.test", GUARD_MS, on_mx, &got);
     while (fake_dns_questions() < asked + 3)
         run_for(5);
     fake_dns_set(dane_answers, sizeof(dane_answers) / sizeof(*dane_answers));
@@ -378,6 +379,30 @@ test_reload_while_dane(void **state)
     if (got.calls == 0)
         wait_for(&got, 1);
     assert_string_equal(got.text, "a.test usable b.test failed ");
+}
+
+/* Nor does the old resolver's set show when the new one fails. */
+static void
+test_reload_to_a_resolver_that_fails(void **state)
+{
+    static const struct fake_answer fails[] = {
+        {"signed.test", DNS_MX, .error = STS_DNS_SERVFAIL},
+    };
+    struct got got = {0};
+    char why[100] = "";
+    int asked = fake_dns_questions();
+
+    (void)state;
+    fake_dns_set(slow_dane_answers, sizeof(slow_dane_answers) / sizeof(*slow_dane_answers));
+    source_mx(source, "signed.test", GUARD_MS, on_mx, &got);
+    while (fake_dns_questions() < asked + 3)
+        run_for(5);
+    fake_dns_set(fails, sizeof(fails) / sizeof(*fails));
+    assert_true(source_reload(source, &settings, why, sizeof(why)));
+    if (got.calls == 0)
+        wait_for(&got, 1);
+    assert_int_equal(got.error, STS_DNS_SERVFAIL);
+    assert_string_equal(got.text, "");
 }
 
 /* --- PROBE --------------------------------------------------------------------- */
@@ -475,7 +500,7 @@ start_slow_jobs(struct got got[4])
     fake_fetch.outcome = (struct fetch_result){.error = STS_OK, .body = "policy", .len = 6};
     source_txt(source, "slow.test", on_txt, &got[0]);
     source_fetch(source, "slow.test", on_fetch, &got[1]);
-    source_mx(source, "slow.test", false, on_mx, &got[2]);
+    source_mx(source, "slow.test", 0, on_mx, &got[2]);
     source_fetch(source, "v4.test", on_fetch, &got[3]);
     while (fake_fetch.started == started)
         run_for(5);
@@ -608,6 +633,7 @@ main(void)
         cmocka_unit_test(test_mx),
         cmocka_unit_test(test_mx_with_dane),
         cmocka_unit_test(test_reload_while_dane),
+        cmocka_unit_test(test_reload_to_a_resolver_that_fails),
         cmocka_unit_test(test_probe_without_address),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_many),
