@@ -1,4 +1,4 @@
-/* source - the thread that talks to the world: DNS and HTTPS, behind its questions.
+/* source - the thread that talks to the world, DNS, HTTPS and SMTP probes, behind its questions.
  * It runs its own event loop; questions go in and plain results come out through two queues, so
  * that the answer thread never waits and shares no memory with it. All functions below are called
  * from the answer thread.
