@@ -109,20 +109,21 @@ void
 buf_printf(struct buf *b, const char *format, ...)
 {
     size_t room = b->failed ? 0 : b->size - b->len;
+    char *here = room > 0 ? b->data + b->len : NULL;
     va_list args, again;
     int len;
     char *to;
 
     va_start(args, format);
     va_copy(again, args);
-    len = vsnprintf(room > 0 ? b->data + b->len : NULL, room, format, args);
+    len = vsnprintf(here, room, format, args);
     to = len < 0 ? NULL : buf_room(b, (size_t)len);
     if (to != NULL) {
         if ((size_t)len >= room)
             vsnprintf(to, (size_t)len + 1, format, again);
         buf_advance(b, (size_t)len);
-    } else if (room > 0) {
-        b->data[b->len] = '\0';
+    } else if (here != NULL) {
+        *here = '\0'; /* nothing was added, and nothing moved */
     }
     va_end(again);
     va_end(args);
