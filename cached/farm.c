@@ -459,6 +459,19 @@ farm_new(struct event_base *base, const struct settings *settings, struct cache 
     return NULL;
 }
 
+bool
+farm_is_sharing(const struct farm *farm)
+{
+    const struct farm_job *job;
+
+    if (farm == NULL)
+        return false;
+    LIST_FOREACH(job, &farm->jobs, entry)
+    if (job->shares)
+        return true;
+    return false;
+}
+
 void
 farm_watch(struct farm *farm, const struct farm_events *events, void *arg)
 {

@@ -34,8 +34,10 @@ void farm_watch(struct farm *, const struct farm_events *, void *arg);
  * callback, and nobody is told of events any more. Accepts NULL. */
 void farm_free(struct farm *);
 
-/* These four accept NULL: then nothing is up, nor blind. */
+/* These five accept NULL: then nothing is up, nor blind. */
 bool farm_is_up(const struct farm *);
+/* Something that was learnt is on its way to Redis; it gets there or not within the timeouts. */
+bool farm_is_sharing(const struct farm *);
 /* Redis is away and was never copied whole: what this node does not hold, others may. */
 bool farm_is_blind(const struct farm *);
 /* Tells all nodes to forget what they remember of domains without a policy: of one domain, or of

@@ -59,13 +59,14 @@ static void
 on_drain_tick(int fd, short what, void *arg)
 {
     struct program *p = arg;
+    bool is_done = listeners_connections(p->listeners) == 0 && !farm_is_sharing(p->farm);
 
     (void)fd, (void)what;
-    if (listeners_connections(p->listeners) == 0 || clock_boot_ms() >= p->drain_until_ms)
+    if (is_done || clock_boot_ms() >= p->drain_until_ms)
         event_base_loopexit(p->base, NULL);
 }
 
-/* SIGTERM, SIGINT: what was asked is still answered. */
+/* SIGTERM, SIGINT: what was asked is still answered, what was fetched is still shared. */
 static void
 on_stop(int fd, short what, void *arg)
 {

@@ -409,6 +409,25 @@ hanging_redis_is_noticed_and_comes_back(void **state)
     assert_true(lab_until(lab, until_holds, b, LONG_MS));
 }
 
+/* A program that stops waits for this. */
+static void
+tells_while_it_shares(void **state)
+{
+    struct lab *lab = *state;
+    struct node *a = lab_node(lab, 0);
+    bool done = false;
+
+    assert_false(farm_is_sharing(NULL));
+    assert_false(farm_is_sharing(a->farm));
+    node_fetch(a, DOMAIN, WEEK_S);
+    (void)farm_look(a->farm, "other.example", note_done, &done);
+    assert_false(farm_is_sharing(a->farm));
+    farm_cancel(farm_share(a->farm, DOMAIN, note_done, &done));
+    assert_true(farm_is_sharing(a->farm));
+    lab_run(lab, PEER_MS);
+    assert_false(farm_is_sharing(a->farm));
+}
+
 static void
 end_with_work_under_way_tells_nobody(void **state)
 {
@@ -453,6 +472,7 @@ main(void)
         IN_LAB(clean_end_leaves_the_registry_and_a_restart_keeps_the_name),
         IN_LAB(node_is_blind_until_it_has_copied_once),
         IN_LAB(hanging_redis_is_noticed_and_comes_back),
+        IN_LAB(tells_while_it_shares),
         IN_LAB(end_with_work_under_way_tells_nobody),
     };
 
