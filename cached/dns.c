@@ -40,7 +40,7 @@ struct dns_lookup {
     size_t tries;   /* that have ended, for this name */
     bool was_plain; /* the last try was without EDNS */
     struct dns_exchange *exchange;
-    struct event *no_name; /* answers a name that cannot be asked for */
+    struct event *no_query; /* answers when nothing could be asked */
 
     int links; /* so far: CNAMEs, the smallest TTL, whether every reply was authentic */
     uint32_t ttl_s;
@@ -72,8 +72,8 @@ static void
 lookup_free(struct dns_lookup *lookup)
 {
     dns_exchange_cancel(lookup->exchange);
-    if (lookup->no_name != NULL)
-        event_free(lookup->no_name);
+    if (lookup->no_query != NULL)
+        event_free(lookup->no_query);
     free(lookup);
 }
 
@@ -204,11 +204,16 @@ on_reply(const struct dns_reply *reply, void *arg)
 }
 
 static void
-on_no_name(evutil_socket_t fd, short what, void *arg)
+on_no_query(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd;
-    (void)what;
-    finish(arg, &(struct dns_answer){.error = STS_NO_RECORD, .why = "", .nxdomain = true});
+    struct dns_lookup *lookup = arg;
+
+    (void)fd, (void)what;
+    if (dns_is_name(lookup->name))
+        finish(lookup, &(struct dns_answer){.error = STS_DNS_SERVFAIL,
+                                            .why = "no memory for the question"});
+    else
+        finish(lookup, &(struct dns_answer){.error = STS_NO_RECORD, .why = "", .nxdomain = true});
 }
 
 /* The second round waits three quarters as long: so the silence of one server is told as such, at
@@ -234,8 +239,8 @@ try_server(struct dns_lookup *lookup, bool plain)
         lookup->exchange = dns_exchange_start(dns->base, &query, &target, on_reply, lookup);
         return;
     }
-    lookup->no_name = evtimer_new(dns->base, on_no_name, lookup);
-    event_active(lookup->no_name, EV_TIMEOUT, 0);
+    lookup->no_query = evtimer_new(dns->base, on_no_query, lookup);
+    event_active(lookup->no_query, EV_TIMEOUT, 0);
 }
 
 static void

@@ -4,9 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/chance.h"
-#include "common/scan.h"
-
 enum {
     HEADER_SIZE = 12,
     RECORD_HEAD_SIZE = 10, /* type, class, TTL, RDLENGTH */
@@ -14,8 +11,8 @@ enum {
     KEPT_MAX = 64,         /* not under DNS_RECORDS_MAX of the screen */
     LABEL_MAX = 63,
     NAME_MAX_TEXT = 253,
-    FLAG_RD = 0x0100,
-    FLAG_AD = 0x0020,
+    QUESTION_TAIL_SIZE = 4, /* type, class */
+    OPT_SIZE = 11,          /* RFC 6891 s6.1.2, without options */
     RCODE_BADVERS = 16
 };
 
@@ -33,8 +30,8 @@ struct message {
 /* --- queries ------------------------------------------------------------------------ */
 
 /* libldns reads escapes in names; a name without "\" means to it what it says. */
-static bool
-is_name(const char *name)
+bool
+dns_is_name(const char *name)
 {
     size_t len = strlen(name), label = 0;
 
@@ -55,54 +52,43 @@ is_name(const char *name)
     return label > 0;
 }
 
-static uint8_t *
-put16(uint8_t *at, unsigned value)
+/* The question in wire form: each dot becomes a length, and the root and the first length come on
+ * top. */
+static size_t
+question_size(const char *name)
 {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-    return at + 2;
+    return (strcmp(name, ".") == 0 ? 1 : strlen(name) + 2) + QUESTION_TAIL_SIZE;
 }
 
-static uint8_t *
-put_name(uint8_t *at, const char *name)
-{
-    while (*name != '\0' && strcmp(name, ".") != 0) {
-        size_t len = strcspn(name, ".");
-        *at++ = (uint8_t)len;
-        memcpy(at, name, len);
-        at += len;
-        name += len + (name[len] == '.');
-    }
-    *at++ = 0;
-    return at;
-}
-
-/* Not by libldns, which without memory cuts the name: the answer would be true, for another one. */
+/* Without memory libldns cuts the name and says nothing: the answer would be true, for another one.
+ * So a query of another length than its name's does not leave. */
 size_t
 dns_build_query(const char *name, enum dns_type type, bool plain, bool want_ad,
                 uint8_t out[DNS_QUERY_SIZE])
 {
-    uint8_t *at = out;
+    ldns_rdf *owner = dns_is_name(name) ? ldns_dname_new_frm_str(name) : NULL;
+    size_t wanted = HEADER_SIZE + question_size(name) + (plain ? 0 : OPT_SIZE), len = 0;
+    ldns_pkt *query;
+    uint8_t *wire = NULL;
 
-    if (!is_name(name))
+    if (owner == NULL)
         return 0;
-    at = put16(at, (unsigned)chance_below(UINT16_MAX + 1));
-    at = put16(at, want_ad ? FLAG_RD | FLAG_AD : FLAG_RD);
-    at = put16(at, 1); /* one question */
-    at = put16(at, 0);
-    at = put16(at, 0);
-    at = put16(at, plain ? 0 : 1);
-    at = put_name(at, name);
-    at = put16(at, type);
-    at = put16(at, LDNS_RR_CLASS_IN);
-    if (!plain) { /* OPT (RFC 6891 s6.1.2): root, type, size, flags, no data */
-        *at++ = 0;
-        at = put16(at, LDNS_RR_TYPE_OPT);
-        at = put16(at, EDNS_SIZE);
-        at = put16(put16(at, 0), 0);
-        at = put16(at, 0);
+    query = ldns_pkt_query_new(owner, (ldns_rr_type)type, LDNS_RR_CLASS_IN,
+                               want_ad ? LDNS_RD | LDNS_AD : LDNS_RD);
+    if (query == NULL) {
+        ldns_rdf_deep_free(owner);
+        return 0;
     }
-    return (size_t)(at - out);
+    ldns_pkt_set_random_id(query);
+    if (!plain)
+        ldns_pkt_set_edns_udp_size(query, EDNS_SIZE);
+    if (ldns_pkt2wire(&wire, query, &len) != LDNS_STATUS_OK || len != wanted)
+        len = 0;
+    else
+        memcpy(out, wire, len);
+    free(wire);
+    ldns_pkt_free(query);
+    return len;
 }
 
 /* --- reading the message ------------------------------------------------------------ */
@@ -140,10 +126,12 @@ decode(const struct message *m, size_t at, ldns_pkt_section section, unsigned ty
 
     if (ldns_wire2rr(&rr, m->bytes, m->len, &at, section) != LDNS_STATUS_OK)
         return NULL;
-    if (is_whole(rr, type, size))
-        return rr;
-    ldns_rr_free(rr);
-    return NULL;
+    if (!is_whole(rr, type, size)) {
+        ldns_rr_free(rr);
+        return NULL;
+    }
+    ldns_rr2canonical(rr); /* names in lower case */
+    return rr;
 }
 
 /* Keeps the record at `*at` if an answer can be made of it, and steps over it. False: the record
@@ -295,25 +283,12 @@ read_tlsa(const ldns_rr *rr, size_t *used, char *text, struct dns_record *out)
     return true;
 }
 
-/* ldns_dname_compare would need memory, and without it find any two names different. */
-static bool
-is_same_name(const ldns_rdf *a, const ldns_rdf *b)
-{
-    const char *one = (const char *)ldns_rdf_data(a), *other = (const char *)ldns_rdf_data(b);
-
-    if (ldns_rdf_size(a) != ldns_rdf_size(b))
-        return false;
-    for (size_t i = 0; i < ldns_rdf_size(a); i++) { /* the lengths of labels are below 'A' */
-        if (one[i] != other[i] && ascii_lower(one[i]) != ascii_lower(other[i]))
-            return false;
-    }
-    return true;
-}
-
+/* Names are in canonical form here. ldns_dname_compare would need memory, and without it find any
+ * two different. */
 static bool
 is_at(const ldns_rr *rr, unsigned type, const ldns_rdf *owner)
 {
-    return ldns_rr_get_type(rr) == type && is_same_name(ldns_rr_owner(rr), owner);
+    return ldns_rr_get_type(rr) == type && ldns_rdf_compare(ldns_rr_owner(rr), owner) == 0;
 }
 
 /* RFC 2181 s8: a TTL with the top bit set is 0. */
@@ -377,17 +352,6 @@ take_records(const struct message *m, const ldns_rdf *owner, enum dns_type type,
         out->count += fits;
     }
     return found;
-}
-
-static void
-name_the_end(const ldns_rdf *end, struct dns_answer *out)
-{
-    if (!name_to_text(end, out->end))
-        return;
-    for (char *c = out->end; *c != '\0'; c++) {
-        if (*c >= 'A' && *c <= 'Z')
-            *c = (char)(*c | 0x20);
-    }
 }
 
 /* --- the answer ----------------------------------------------------------------------- */
@@ -456,6 +420,7 @@ follow_chain(const struct message *m, const char *name, enum dns_type type, stru
         set_error(out, STS_DNS_BAD_REPLY, "an answer to what is no name");
         return;
     }
+    ldns_dname2canonical(asked);
     while (take_records(m, end, type, out) == 0 && (cname = find_cname(m, end)) != NULL &&
            out->links++ < DNS_CNAME_MAX) {
         lower_ttl(out, ttl_of(cname));
@@ -468,7 +433,7 @@ follow_chain(const struct message *m, const char *name, enum dns_type type, stru
     else if (out->nxdomain)
         set_error(out, STS_DNS_BAD_REPLY, "NXDOMAIN together with records");
     else
-        name_the_end(end, out);
+        (void)name_to_text(end, out->end);
     ldns_rdf_deep_free(asked);
 }
 

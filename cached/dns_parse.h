@@ -62,9 +62,11 @@ struct dns_answer {
                                   case; "" when it holds bytes that no name of ours has */
 };
 
+/* True for what can be asked for: labels of visible bytes, "_" among them; "." is the root. */
+bool dns_is_name(const char *name);
+
 /* Writes a query (RD set; EDNS with 1232 bytes unless `plain`; AD set when `want_ad`) with a random
- * id. Returns its length, 0 when `name` is no domain name. `name` may hold "_" labels; "." is the
- * root. */
+ * id. Returns its length; 0 when `name` is no name, or there was no memory. */
 size_t dns_build_query(const char *name, enum dns_type type, bool plain, bool want_ad,
                        uint8_t out[DNS_QUERY_SIZE]);
 
