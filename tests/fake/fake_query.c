@@ -1,7 +1,10 @@
 #include "tests/fake/fake_query.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/policy.h"
 
 bool
 query_ask(struct query_engine *q, const struct question *question, struct judgement *now,
@@ -94,4 +97,33 @@ query_bury(struct query_engine *q, const char *domain, farm_done_fn *done, void 
     (void)arg;
     query_forget(q, domain);
     return false;
+}
+
+void
+fake_query_judge_by_long_list(struct query_engine *q, int hosts)
+{
+    struct buf body;
+    enum sts_error error;
+
+    buf_init(&body, POLICY_BODY_MAX);
+    buf_add_string(&body, "version: STSv1\nmode: enforce\nmax_age: 86400\n");
+    for (int i = 0; i < hosts; i++)
+        buf_printf(&body, "mx: h%04d.example\n", i);
+    q->entry = alloc_zero(1, sizeof *q->entry + DOMAIN_SIZE);
+    error = policy_parse(body.data, body.len, &q->entry->policy, NULL, 0);
+    assert(error == STS_OK);
+    (void)error;
+    buf_done(&body);
+    q->judgement.verdict = VERDICT_SECURE;
+    q->judgement.reason = STS_OK;
+    q->judgement.entry = q->entry;
+    q->judgement.policy = q->entry->policy;
+}
+
+void
+fake_query_done(struct query_engine *q)
+{
+    if (q->entry != NULL)
+        policy_free(q->entry->policy);
+    free(q->entry);
 }

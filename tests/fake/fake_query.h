@@ -27,7 +27,13 @@ struct query_engine {
     struct fake_refetch refetches[FAKE_REFETCHES_MAX]; /* under way */
     size_t running, running_max, refetched, forgotten, rechecked;
     char last_forgotten[DOMAIN_SIZE];
+    struct entry *entry; /* of fake_query_judge_by_long_list */
 };
+
+/* From now on it answers `secure` by an enforce policy that lists so many hosts. */
+void fake_query_judge_by_long_list(struct query_engine *, int hosts);
+/* Frees what that has made. */
+void fake_query_done(struct query_engine *);
 
 /* Answers the question that waits. */
 void fake_query_answer(struct query_engine *);

@@ -24,7 +24,6 @@ struct desk {
     struct settings settings;
     struct stats stats;
     struct conn_service service;
-    struct entry *entry;
     struct conn *conn; /* NULL: it has closed itself */
     int client;
     struct buf got;
@@ -79,9 +78,7 @@ tear_down(void **state)
         conn_close(d->conn);
     event_base_free(d->service.base);
     buf_done(&d->got);
-    if (d->entry != NULL)
-        policy_free(d->entry->policy);
-    free(d->entry);
+    fake_query_done(&d->engine);
     if (d->client >= 0)
         close(d->client);
     free(d);
@@ -128,25 +125,6 @@ count_frames(const struct buf *b)
     return count;
 }
 
-/* An enforce policy whose reply has tens of thousands of bytes. */
-static void
-judge_secure_by_a_long_list(struct desk *d)
-{
-    struct buf body;
-
-    buf_init(&body, POLICY_BODY_MAX);
-    buf_add_string(&body, "version: STSv1\nmode: enforce\nmax_age: 86400\n");
-    for (int i = 0; i < HOSTS; i++)
-        buf_printf(&body, "mx: h%04d.example\n", i);
-    d->entry = alloc_zero(1, sizeof *d->entry + DOMAIN_SIZE);
-    assert_int_equal(policy_parse(body.data, body.len, &d->entry->policy, NULL, 0), STS_OK);
-    buf_done(&body);
-    d->engine.judgement.verdict = VERDICT_SECURE;
-    d->engine.judgement.reason = STS_OK;
-    d->engine.judgement.entry = d->entry;
-    d->engine.judgement.policy = d->entry->policy;
-}
-
 /* Postfix' names want the MX set while DANE is on; a reload changes it. */
 static void
 test_dane_wants_the_mx_set(void **state)
@@ -186,7 +164,7 @@ test_every_long_answer_comes(void **state)
 {
     struct desk *d = *state;
 
-    judge_secure_by_a_long_list(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     for (int i = 0; i < MANY; i++)
         send_text(d, "14:postfix a.test,");
     converse(d);
@@ -199,7 +177,7 @@ test_every_long_answer_comes_after_a_half_close(void **state)
 {
     struct desk *d = *state;
 
-    judge_secure_by_a_long_list(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     for (int i = 0; i < MANY; i++)
         send_text(d, "14:postfix a.test,");
     shutdown(d->client, SHUT_WR);

@@ -48,7 +48,6 @@ struct desk {
     struct settings settings;
     struct stats stats;
     struct conn_service service;
-    struct entry *entry;
     struct client clients[CLIENTS];
     size_t count, closed;
 };
@@ -101,9 +100,7 @@ tear_down(void **state)
     }
     assert_int_equal(d->stats.unread_bytes, 0);
     event_base_free(d->service.base);
-    if (d->entry != NULL)
-        policy_free(d->entry->policy);
-    free(d->entry);
+    fake_query_done(&d->engine);
     free(d);
     return 0;
 }
@@ -160,25 +157,6 @@ hear(struct client *c)
     char bytes[65536];
 
     return recv(c->fd, bytes, sizeof bytes, 0);
-}
-
-/* An enforce policy whose reply has tens of thousands of bytes. */
-static void
-answer_at_length(struct desk *d)
-{
-    struct buf body;
-
-    buf_init(&body, POLICY_BODY_MAX);
-    buf_add_string(&body, "version: STSv1\nmode: enforce\nmax_age: 86400\n");
-    for (int i = 0; i < HOSTS; i++)
-        buf_printf(&body, "mx: h%04d.example\n", i);
-    d->entry = alloc_zero(1, sizeof *d->entry + DOMAIN_SIZE);
-    assert_int_equal(policy_parse(body.data, body.len, &d->entry->policy, NULL, 0), STS_OK);
-    buf_done(&body);
-    d->engine.judgement.verdict = VERDICT_SECURE;
-    d->engine.judgement.reason = STS_OK;
-    d->engine.judgement.entry = d->entry;
-    d->engine.judgement.policy = d->entry->policy;
 }
 
 /* --- slow clients --------------------------------------------------------------------------- */
@@ -246,7 +224,7 @@ test_unread_answers_are_waited_for_half_a_minute(void **state)
     struct desk *d = *state;
     struct client *c = add_client(d, CONN_QUERY);
 
-    answer_at_length(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     ask(d, c, 1);
     assert_true(d->stats.unread_bytes > 0);
     pass(d, CONN_STALL_S - 1);
@@ -261,7 +239,7 @@ test_asking_more_is_no_reading(void **state)
     struct desk *d = *state;
     struct client *c = add_client(d, CONN_QUERY);
 
-    answer_at_length(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     ask(d, c, 1);
     for (int i = 0; i < 5 && c->conn != NULL; i++) {
         say(d, c, question, sizeof question - 1);
@@ -276,7 +254,7 @@ test_who_reads_slowly_may_stay(void **state)
     struct desk *d = *state;
     struct client *c = add_client(d, CONN_QUERY);
 
-    answer_at_length(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     ask(d, c, 10);
     while (d->stats.unread_bytes > 0) {
         assert_true(hear(c) > 0);
@@ -291,7 +269,7 @@ test_a_giant_pipeline_costs_no_more_than_the_limit(void **state)
     struct desk *d = *state;
     struct client *c = add_client(d, CONN_QUERY);
 
-    answer_at_length(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     ask(d, c, QUESTIONS);
     assert_true(d->stats.unread_bytes >= CONN_OUT_HIGH);
     assert_true(d->stats.unread_bytes < CONN_OUT_HIGH + 100 * 1024);
@@ -318,7 +296,7 @@ test_an_idle_client_keeps_no_room(void **state)
     struct client *c = add_client(d, CONN_QUERY);
     size_t before;
 
-    answer_at_length(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     ask(d, c, 0);
     before = allocated();
     ask(d, c, QUESTIONS);
@@ -338,7 +316,7 @@ test_answers_that_wait_count_as_unread(void **state)
     struct desk *d = *state;
     struct client *c = add_client(d, CONN_QUERY);
 
-    answer_at_length(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     d->engine.later = true;
     ask(d, c, 1);
     d->engine.later = false;
@@ -360,7 +338,7 @@ test_all_who_do_not_read_share_one_limit(void **state)
     struct desk *d = *state;
     struct client *reader = add_client(d, CONN_QUERY), *c;
 
-    answer_at_length(d);
+    fake_query_judge_by_long_list(&d->engine, HOSTS);
     ask(d, reader, 1);
     while (d->count < CLIENTS) {
         c = add_client(d, CONN_QUERY);

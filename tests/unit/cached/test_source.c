@@ -355,29 +355,37 @@ test_mx_with_dane(void **state)
     }
 }
 
-static const struct fake_answer slow_dane_answers[] = {
-    {"signed.test", DNS_MX, .secure = true, .records = {{10, "a.test"}}},
-    {"a.test", DNS_A, .delay_ms = 60000},
-    {"a.test", DNS_AAAA, .delay_ms = 60000},
-};
+/* The resolver is exchanged while a job looks up DANE of its MX hosts, for one with these answers.
+ */
+static void
+reload_while_dane(const struct fake_answer *answers, size_t count, struct got *got)
+{
+    static const struct fake_answer slow[] = {
+        {"signed.test", DNS_MX, .secure = true, .records = {{10, "a.test"}}},
+        {"a.test", DNS_A, .delay_ms = 60000},
+        {"a.test", DNS_AAAA, .delay_ms = 60000},
+    };
+    char why[100] = "";
+    int asked = fake_dns_questions();
+
+    fake_dns_set(slow, sizeof(slow) / sizeof(*slow));
+    source_mx(source, "signed.test", GUARD_MS, on_mx, got);
+    while (fake_dns_questions() < asked + 3)
+        run_for(5);
+    fake_dns_set(answers, count);
+    assert_true(source_reload(source, &settings, why, sizeof(why)));
+    if (got->calls == 0)
+        wait_for(got, 1);
+}
 
 /* A job that has come to its hosts' TLSA begins anew with the new resolver. */
 static void
 test_reload_while_dane(void **state)
 {
     struct got got = {0};
-    char why[100] = "";
-    int asked = fake_dns_questions();
 
     (void)state;
-    fake_dns_set(slow_dane_answers, sizeof(slow_dane_answers) / sizeof(*slow_dane_answers));
-    source_mx(source, "signed.test", GUARD_MS, on_mx, &got);
-    while (fake_dns_questions() < asked + 3)
-        run_for(5);
-    fake_dns_set(dane_answers, sizeof(dane_answers) / sizeof(*dane_answers));
-    assert_true(source_reload(source, &settings, why, sizeof(why)));
-    if (got.calls == 0)
-        wait_for(&got, 1);
+    reload_while_dane(dane_answers, sizeof(dane_answers) / sizeof(*dane_answers), &got);
     assert_string_equal(got.text, "a.test usable b.test failed ");
 }
 
@@ -389,18 +397,9 @@ test_reload_to_a_resolver_that_fails(void **state)
         {"signed.test", DNS_MX, .error = STS_DNS_SERVFAIL},
     };
     struct got got = {0};
-    char why[100] = "";
-    int asked = fake_dns_questions();
 
     (void)state;
-    fake_dns_set(slow_dane_answers, sizeof(slow_dane_answers) / sizeof(*slow_dane_answers));
-    source_mx(source, "signed.test", GUARD_MS, on_mx, &got);
-    while (fake_dns_questions() < asked + 3)
-        run_for(5);
-    fake_dns_set(fails, sizeof(fails) / sizeof(*fails));
-    assert_true(source_reload(source, &settings, why, sizeof(why)));
-    if (got.calls == 0)
-        wait_for(&got, 1);
+    reload_while_dane(fails, sizeof(fails) / sizeof(*fails), &got);
     assert_int_equal(got.error, STS_DNS_SERVFAIL);
     assert_string_equal(got.text, "");
 }
