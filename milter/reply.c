@@ -79,24 +79,33 @@ add_patterns(struct buf *b, const char *patterns, size_t max)
     }
 }
 
+/* Where the hosts' TLS is wrong they themselves are what their postmaster looks for, with what is
+ * wrong at each if that is known. */
+static const char *
+list_for(const struct answer_view *verdict)
+{
+    if (verdict->reason != STS_PROBE_FAILED)
+        return verdict->mx;
+    if (verdict->probes != NULL)
+        return verdict->probes;
+    return verdict->hosts[0] != '\0' ? verdict->hosts : verdict->mx;
+}
+
 static void
 add_refusal(struct buf *b, const struct answer_view *verdict, size_t tail)
 {
-    bool is_probe = verdict->reason == STS_PROBE_FAILED;
-    /* Where its TLS is wrong the host itself is what its postmaster looks for. */
-    const char *list = is_probe && verdict->hosts[0] != '\0' ? verdict->hosts : verdict->mx;
-
-    if (is_probe && verdict->probes != NULL)
-        list = verdict->probes;
+    const char *list = list_for(verdict);
+    const char *cause = verdict->reason == STS_PROBE_FAILED
+                            ? ", and none of them offers TLS with a valid certificate"
+                            : ", and none of its MX hosts is among them";
 
     buf_add_string(b, " accepts mail only at the hosts that its policy lists");
     if (list[0] != '\0' && b->len + tail + 40 < REPLY_TEXT_USUAL) {
         buf_add_string(b, " (");
-        add_patterns(b, list, REPLY_TEXT_USUAL - tail - (is_probe ? 50 : 45));
+        add_patterns(b, list, REPLY_TEXT_USUAL - tail - strlen(cause) - sizeof ")");
         buf_add_char(b, ')');
     }
-    buf_add_string(b, is_probe ? ", and none of them offers a valid certificate"
-                               : ", and none of its MX hosts is among them");
+    buf_add_string(b, cause);
 }
 
 static const char *

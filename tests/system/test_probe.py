@@ -79,7 +79,7 @@ def test_all_bad(lab):
     assert "reason=probe-failed" in line and f"{lab.mx['expired'].host} tls-expired" in line
     outcome = lab.send(domain.address())
     assert outcome.code == 451 and "4.7.5" in outcome.text and domain.name in outcome.text
-    assert f"{lab.mx['wrong-name'].host}:tls-name" in outcome.text and "none of them offers a valid certificate" in outcome.text
+    assert f"{lab.mx['wrong-name'].host}:tls-name" in outcome.text and "none of them offers TLS with a valid certificate" in outcome.text
     assert ask("postfix", domain).startswith(b"OK secure match=.mx.lab.test ")
     assert not lab.in_clear()
 

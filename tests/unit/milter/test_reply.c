@@ -87,11 +87,13 @@ says_cause_and_remedy(void **state)
          "policy or the MX records"},
         {ACTION_TEMPFAIL, VERDICT_REFUSE, STS_PROBE_FAILED, "",
          "MTA-STS: a.test accepts mail only at the hosts that its policy lists, and none of them "
-         "offers a valid certificate; please try again later - its postmaster should see to the "
+         "offers TLS with a valid certificate; please try again later - its postmaster should see "
+         "to the "
          "certificates"},
         {ACTION_REJECT, VERDICT_REFUSE, STS_PROBE_FAILED, "*.a.test",
          "MTA-STS: a.test accepts mail only at the hosts that its policy lists (*.a.test), and "
-         "none of them offers a valid certificate; not accepted - its postmaster should see to "
+         "none of them offers TLS with a valid certificate; not accepted - its postmaster should "
+         "see to "
          "the certificates"},
         {ACTION_TEMPFAIL, VERDICT_PENDING, STS_DEADLINE, "",
          "MTA-STS: the policy of a.test is being fetched; nothing is wrong with the message, "
@@ -124,8 +126,8 @@ names_the_hosts_whose_tls_is_wrong(void **state)
     reply_text(ACTION_TEMPFAIL, "a.test", &view, text);
     assert_string_equal(text,
                         "MTA-STS: a.test accepts mail only at the hosts that its policy lists "
-                        "(mx1.a.test, mx2.a.test), and none of them offers a valid "
-                        "certificate; please try again later - its postmaster should see to "
+                        "(mx1.a.test, mx2.a.test), and none of them offers TLS with a "
+                        "valid certificate; please try again later - its postmaster should see to "
                         "the certificates");
     view.probes = causes;
     reply_text(ACTION_TEMPFAIL, "a.test", &view, text);
