@@ -186,6 +186,8 @@ evict_batch(struct store_writer *w, uint64_t max)
         status = store_db_commit(w->db);
     else
         store_db_abort(w->db);
+    if (status != STORE_DB_OK && status != STORE_DB_MISSING)
+        w->excess = 0; /* nothing of it has happened: who crowds the store is found out anew */
     if (status != STORE_DB_OK)
         return 0;
     count(w, &w->counts.evicted, evicted);
