@@ -358,10 +358,11 @@ main(int argc, char **argv)
         fprintf(stderr, "sts-cached: %s\n", p->why);
         return DAEMON_EXIT_FAILURE;
     }
+    if (p->options.print_config)
+        settings_print(p->settings, stdout);
     if (p->options.test)
         return test(p);
     if (p->options.print_config) {
-        settings_print(p->settings, stdout);
         settings_free(p->settings);
         return DAEMON_EXIT_OK;
     }
