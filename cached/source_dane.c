@@ -120,16 +120,26 @@ judge_records(const struct dns_answer *answer)
     return DANE_UNUSABLE;
 }
 
+/* False: the look-up failed, and with it the host. */
+static bool
+take_answer(struct host *host, const struct dns_answer *answer)
+{
+    host->lookup = NULL;
+    note_ttl(host, answer->error, answer->ttl_s);
+    if (!sts_error_is_dns(answer->error))
+        return true;
+    fail_host(host, answer->error, answer->why);
+    return false;
+}
+
 static void
 on_tlsa(const struct dns_answer *answer, void *arg)
 {
     struct host *host = arg;
 
-    host->lookup = NULL;
-    note_ttl(host, answer->error, answer->ttl_s);
-    if (sts_error_is_dns(answer->error))
-        fail_host(host, answer->error, answer->why);
-    else if (answer->error == STS_OK && answer->secure)
+    if (!take_answer(host, answer))
+        return;
+    if (answer->error == STS_OK && answer->secure)
         end_host(host, judge_records(answer));
     else if (host->at_own_name)
         end_host(host, DANE_NONE);
@@ -154,11 +164,9 @@ on_cname(const struct dns_answer *answer, void *arg)
 {
     struct host *host = arg;
 
-    host->lookup = NULL;
-    note_ttl(host, answer->error, answer->ttl_s);
-    if (sts_error_is_dns(answer->error))
-        fail_host(host, answer->error, answer->why);
-    else if (answer->error == STS_OK && answer->secure)
+    if (!take_answer(host, answer))
+        return;
+    if (answer->error == STS_OK && answer->secure)
         ask_tlsa(host, host->name);
     else
         end_host(host, DANE_NONE);

@@ -71,8 +71,9 @@ enum verdict_need verdict_judge(const struct entry *entry, const char *domain, e
 bool verdict_can_be_probed(const struct judgement *);
 /* Judges the listed hosts by their `probes`, which the caller has filled in: one that passed is
  * enough; when TLS is wrong at all of them mail waits, as where no host is listed. Where a host
- * could not be judged, or is being probed for `patience_ms` already, the verdict stays `secure`.
- * Returns as verdict_judge; VERDICT_NEEDS_PROBE: a host may still decide. */
+ * could not be judged, is not among `probes`, or is being probed for `patience_ms` already, the
+ * verdict stays `secure`. Returns as verdict_judge; VERDICT_NEEDS_PROBE: a host may still decide.
+ */
 enum verdict_need verdict_judge_probes(struct judgement *, int64_t patience_ms, int64_t now_ms);
 
 /* What to say when time is up before the verdict is final: `need` is what is still missing, and
