@@ -219,6 +219,7 @@ set_rules(CURL *easy, const struct fetch_transfer_rules *rules)
     SET(FOLLOWLOCATION, 0L);
     SET(FRESH_CONNECT, 1L);
     SET(FORBID_REUSE, 1L);
+    SET(DNS_CACHE_TIMEOUT, 0L); /* curl goes through all that it remembers, each time */
     SET(NOSIGNAL, 1L);
     SET(BUFFERSIZE, (long)RECEIVE_SIZE);
     SET(USERAGENT, rules->user_agent);

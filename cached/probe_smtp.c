@@ -222,6 +222,7 @@ set_rules(struct probe_smtp *s, const struct probe_order *order)
     SET(TIMEOUT_MS, (long)order->total_ms);
     SET(FRESH_CONNECT, 1L);
     SET(FORBID_REUSE, 1L);
+    SET(DNS_CACHE_TIMEOUT, 0L); /* curl goes through all that it remembers, each time */
     SET(NOSIGNAL, 1L);
     SET(PROXY, ""); /* also keeps the environment's variables out */
     SET(NOPROXY, "");

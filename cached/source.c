@@ -3,7 +3,6 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +13,7 @@
 #include "cached/settings.h"
 #include "cached/source_job.h"
 #include "cached/source_resolver.h"
+#include "cached/thread.h"
 
 TAILQ_HEAD(job_list, source_job);
 
@@ -142,20 +142,6 @@ on_result(struct mail *mail, void *arg)
     source_job_free(job);
 }
 
-/* Signals are the answer thread's: this one is born with all of them blocked. */
-static void
-start_thread(struct source *source)
-{
-    sigset_t all, old;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (pthread_create(&source->thread, NULL, run, source) != 0)
-        abort();
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_setname_np(source->thread, "source");
-}
-
 struct source *
 source_new(struct event_base *answer_base, const struct settings *settings, char *why, size_t size)
 {
@@ -173,7 +159,8 @@ source_new(struct event_base *answer_base, const struct settings *settings, char
     source->results = mailbox_new(answer_base, on_result, source);
     source->jobs = mailbox_new(source->base, on_job, source);
     source->commands = mailbox_new(source->base, on_command, source);
-    start_thread(source);
+    if (thread_start(&source->thread, "source", run, source) != 0)
+        abort();
     return source;
 }
 

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,6 +10,7 @@
 #include "cached/store_crowd.h"
 #include "cached/store_db.h"
 #include "cached/table.h"
+#include "cached/thread.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -360,24 +360,6 @@ run(void *arg)
 
 /* --- the answer thread --------------------------------------------------- */
 
-/* Signals are for the thread with the event loop, but for those of a crash: blocked, they would
- * kill the process past the handler of store_guard. */
-static int
-start_thread(struct store_writer *w)
-{
-    static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
-    sigset_t all, before;
-    int error;
-
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
-        sigdelset(&all, crashes[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&w->thread, NULL, run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 static void
 free_writer(struct store_writer *w)
 {
@@ -402,7 +384,7 @@ store_writer_start(struct store_db *db)
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->wake, NULL);
     pthread_cond_init(&w->done, NULL);
-    if (start_thread(w) == 0)
+    if (thread_start(&w->thread, "store", run, w) == 0)
         return w;
     free_writer(w);
     return NULL;
