@@ -150,7 +150,7 @@ on_dns(struct client *c, struct tour *t)
     close(t->fd);
     switch (t->step) {
     case ASK_TXT:
-        if (memmem(reply, (size_t)n, "v=STSv1; id=1;", 14) == NULL)
+        if (memmem(reply, (size_t)n, NAMES_RECORD, sizeof NAMES_RECORD - 1) == NULL)
             fail("TXT record");
         ask(c, t, ASK_AAAA);
         break;

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define NAMES_POLICY_ID "20261101000000Z" /* about as long as in life */
+#define NAMES_RECORD "v=STSv1; id=" NAMES_POLICY_ID ";"
+
 enum { NAMES_SIZE = 64, NAMES_FRAME_SIZE = 256 };
 
 enum names_kind { NAMES_POLICY = 'p', NAMES_NEGATIVE = 'n', NAMES_HANGING = 'h' };

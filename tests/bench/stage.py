@@ -1,5 +1,6 @@
 """stage - the programs under measurement: where they are, how they are started, which core is theirs."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -118,7 +119,7 @@ class World:
 
 CONFIG = """\
 listen = {{ "{unix}", "{inet}" }}
-control = "unix:{directory}/control.sock"
+control = "{control}"
 state-directory = "{directory}/state"
 dns {{ servers = {{ "inet:{dns}@127.0.0.1" }} }}
 fetch {{ ca-file = "{ca}" port = {https} allow-address = {{ "127.0.0.0/8" }} }}
@@ -134,14 +135,18 @@ class Cached:
         self.directory = stage.directory / name
         self.directory.mkdir()
         self.unix, self.inet = f"unix:{self.directory}/query.sock", f"inet:{free_port()}@127.0.0.1"
+        self.control = f"unix:{self.directory}/control.sock"
         self.log, self.config = self.directory / "log", self.directory / "conf"
-        self.config.write_text(CONFIG.format(unix=self.unix, inet=self.inet, directory=self.directory, ca=world.ca,
-                                             dns=world.dns_port, https=world.https_port, more=more))
+        self.config.write_text(CONFIG.format(unix=self.unix, inet=self.inet, control=self.control,
+                                             directory=self.directory, ca=world.ca, dns=world.dns_port, https=world.https_port, more=more))
 
     def start(self):
         self.process = self.stage.start([self.stage.program("sts-cached"), "-f", "-c", self.config], self.core, self.log)
         wait_for(lambda: accepts(self.unix), "sts-cached does not start")
         return self
+
+    def stats(self):
+        return json.loads(self.stage.run(self.stage.program("stsctl"), "-s", self.control, "--json", "stats", core=None))
 
     def stop(self):
         self.stage.end(self.process)

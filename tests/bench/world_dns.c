@@ -86,7 +86,7 @@ world_dns_answer(const unsigned char *query, size_t len, struct packet *reply)
         q.kind != NAMES_NEGATIVE && (is_below(q.name, "mta-sts.") || is_below(q.name, "mx."));
     if (has_record && q.type == RR_TXT) {
         packet_reply(reply, query, len, 0);
-        packet_txt(reply, q.name, "v=STSv1; id=1;");
+        packet_txt(reply, q.name, NAMES_RECORD);
     } else if (has_host && q.type == RR_A) {
         packet_reply(reply, query, len, 0);
         add_host_address(reply, &q);
