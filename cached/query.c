@@ -138,19 +138,39 @@ step_mx(struct resolution *r)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
+static void
+log_answer(const struct judgement *j, int64_t ms)
+{
+    struct log_line line = log_line_begin();
+    char digits[BUF_NUMBER_SIZE], probes[QUERY_PROBES_TEXT_SIZE];
+
+    buf_format_number(digits, ms > 0 ? (uint64_t)ms : 0);
+    log_line_add(&line, "query domain=");
+    log_line_add(&line, j->domain);
+    log_line_add(&line, " verdict=");
+    log_line_add(&line, verdict_name(j->verdict));
+    log_line_add(&line, " source=");
+    log_line_add(&line, answer_source_name(j->source));
+    log_line_add(&line, " reason=");
+    log_line_add(&line, sts_error_name(j->reason));
+    log_line_add(&line, " ms=");
+    log_line_add(&line, digits);
+    query_describe_probes(j, probes);
+    if (j->detail[0] != '\0' || probes[0] != '\0') {
+        log_line_add(&line, " detail=");
+        log_line_add(&line, j->detail);
+        log_line_add(&line, probes);
+    }
+    log_line_end(&line);
+}
+
 /* Observing, the true verdict is logged and counted, and "none" is spoken. */
 static void
 speak(struct query_engine *q, struct judgement *j, int64_t ms)
 {
-    char digits[BUF_NUMBER_SIZE], probes[QUERY_PROBES_TEXT_SIZE];
-
     stats_count_answer(q->stats, j->verdict, j->reason, j->source, ms);
-    buf_format_number(digits, ms > 0 ? (uint64_t)ms : 0);
-    query_describe_probes(j, probes);
-    log_info_words((const char *const[]){
-        "query domain=", j->domain, " verdict=", verdict_name(j->verdict),
-        " source=", answer_source_name(j->source), " reason=", sts_error_name(j->reason),
-        " ms=", digits, j->detail[0] || probes[0] ? " detail=" : "", j->detail, probes, NULL});
+    if (log_wants(LOG_LEVEL_INFO))
+        log_answer(j, ms);
     if (q->settings->mode == WORK_OBSERVE) {
         j->verdict = VERDICT_NONE;
         j->reason = STS_OBSERVE;

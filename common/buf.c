@@ -32,7 +32,7 @@ buf_reset(struct buf *b)
 }
 
 char *
-buf_room(struct buf *b, size_t want)
+buf_grow(struct buf *b, size_t want)
 {
     size_t size = b->size ? b->size : FIRST_SIZE;
 
@@ -50,13 +50,6 @@ buf_room(struct buf *b, size_t want)
 }
 
 void
-buf_advance(struct buf *b, size_t written)
-{
-    b->len += written;
-    b->data[b->len] = '\0';
-}
-
-void
 buf_add(struct buf *b, const void *bytes, size_t len)
 {
     char *to = buf_room(b, len);
@@ -68,31 +61,16 @@ buf_add(struct buf *b, const void *bytes, size_t len)
     buf_advance(b, len);
 }
 
-void
-buf_add_string(struct buf *b, const char *s)
-{
-    buf_add(b, s, strlen(s));
-}
-
-void
-buf_add_char(struct buf *b, char c)
-{
-    buf_add(b, &c, 1);
-}
-
 size_t
 buf_format_number(char out[BUF_NUMBER_SIZE], uint64_t n)
 {
-    char reversed[BUF_NUMBER_SIZE];
-    size_t len = 0;
+    size_t len = 1;
 
-    do {
-        reversed[len++] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    for (size_t i = 0; i < len; i++)
-        out[i] = reversed[len - 1 - i];
+    for (uint64_t rest = n; rest >= 10; rest /= 10)
+        len++;
     out[len] = '\0';
+    for (size_t i = len; i > 0; i--, n /= 10)
+        out[i - 1] = (char)('0' + n % 10);
     return len;
 }
 

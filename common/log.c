@@ -77,20 +77,6 @@ log_flush(void)
     write_out(gathered.bytes, len);
 }
 
-/* A whole line. What the operator must see soon does not wait. */
-static void
-gather(enum log_level level, const char *line, size_t len)
-{
-    if (gathered.len + len > sizeof gathered.bytes)
-        log_flush();
-    memcpy(gathered.bytes + gathered.len, line, len);
-    gathered.len += len;
-    if (level <= LOG_LEVEL_WARNING)
-        log_flush();
-    else if (gathered.len == len)
-        gathered.on_due(gathered.arg);
-}
-
 /* True when all bytes are 20-7E. Looks at eight at a time: above 7E adding one, below 20 taking 20
  * sets a byte's highest bit (or that of its neighbour too). */
 static bool
@@ -131,58 +117,88 @@ escape(char *to, size_t size, const char *from, size_t len)
     return n;
 }
 
-/* Puts the words behind the `len` bytes in `line`; returns how many there are then. */
-static size_t
-join(char line[LOG_LINE_MAX], size_t len, const char *const words[])
-{
-    for (; *words != NULL; words++) {
-        size_t more = strlen(*words);
-        if (more > LOG_LINE_MAX - len)
-            more = LOG_LINE_MAX - len;
-        memcpy(line + len, *words, more);
-        len += more;
-    }
-    return len;
-}
+/* --- one line --------------------------------------------------------------------------------- */
 
-static void
-put_line(enum log_level level, const char *const words[])
+/* Where lines wait to be written is where a line is put together, gathered or not. */
+static struct log_line
+begin(enum log_level level)
 {
-    char raw[LOG_LINE_MAX + 1], safe[LOG_LINE_MAX + 1], *line = raw;
-    size_t len = join(raw, 0, (const char *const[]){levels[level].word, ": ", NULL});
+    struct log_line line;
 
-    len = join(raw, len, words);
-    if (!is_printable(raw, len)) {
-        len = escape(safe, LOG_LINE_MAX, raw, len);
-        line = safe;
-    }
-    if (to_syslog) {
-        syslog(levels[level].priority, "%.*s", (int)len, line);
-        return;
-    }
-    line[len++] = '\n';
-    if (gathered.on)
-        gather(level, line, len);
-    else
-        write_out(line, len);
+    if (sizeof gathered.bytes - gathered.len < LOG_LINE_MAX + 1)
+        log_flush();
+    line.begin = line.at = gathered.bytes + gathered.len;
+    line.end = line.begin + LOG_LINE_MAX;
+    log_line_add(&line, levels[level].word);
+    log_line_add(&line, ": ");
+    return line;
 }
 
 void
-log_info_words(const char *const words[])
+log_line_fill(struct log_line *line, const char *word)
 {
-    if (log_wants(LOG_LEVEL_INFO))
-        put_line(LOG_LEVEL_INFO, words);
+    size_t room = (size_t)(line->end - line->at);
+
+    memcpy(line->at, word, room);
+    line->at += room;
+}
+
+/* The line without its newline; its length. */
+static size_t
+make_printable(struct log_line *line)
+{
+    size_t len = (size_t)(line->at - line->begin);
+    char raw[LOG_LINE_MAX];
+
+    if (is_printable(line->begin, len))
+        return len;
+    memcpy(raw, line->begin, len);
+    return escape(line->begin, LOG_LINE_MAX, raw, len);
+}
+
+/* What the operator must see soon does not wait. */
+static void
+finish(enum log_level level, struct log_line *line)
+{
+    size_t len = make_printable(line);
+    bool first = gathered.len == 0;
+
+    if (to_syslog) {
+        syslog(levels[level].priority, "%.*s", (int)len, line->begin);
+        return;
+    }
+    line->begin[len++] = '\n';
+    gathered.len += len;
+    if (!gathered.on || level <= LOG_LEVEL_WARNING)
+        log_flush();
+    else if (first)
+        gathered.on_due(gathered.arg);
+}
+
+struct log_line
+log_line_begin(void)
+{
+    return begin(LOG_LEVEL_INFO);
+}
+
+void
+log_line_end(struct log_line *line)
+{
+    finish(LOG_LEVEL_INFO, line);
 }
 
 __attribute__((format(printf, 2, 0))) static void
 write_line(enum log_level level, const char *format, va_list args)
 {
-    char raw[LOG_LINE_MAX];
+    char text[LOG_LINE_MAX];
+    struct log_line line;
 
     if (!log_wants(level))
         return;
-    vsnprintf(raw, sizeof raw, format, args);
-    put_line(level, (const char *const[]){raw, NULL});
+    vsnprintf(text, sizeof text, format, args);
+    line = begin(level);
+    log_line_add(&line, text);
+    finish(level, &line);
 }
 
 #define DEFINE_LOG(function, level)                                                                \

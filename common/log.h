@@ -7,6 +7,8 @@
 #define STS_COMMON_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 enum { LOG_LINE_MAX = 2000 };
 
@@ -31,10 +33,31 @@ __attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_warning(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_info(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_debug(const char *format, ...);
-/* An info line of these words, one behind the other, NULL behind the last: for the line that every
- * answer costs, which printf would take longer to make than the answer. */
-void log_info_words(const char *const words[]);
 /* An error line with ": " and the text of errno behind it. */
 __attribute__((format(printf, 1, 2))) void log_errno(const char *format, ...);
+
+/* An info line word by word, for the one that every answer costs: printf would take longer to make
+ * it than the answer. Only where log_wants(LOG_LEVEL_INFO); between begin and end this thread must
+ * log nothing else. What does not fit is cut off. */
+struct log_line {
+    char *begin, *at, *end;
+};
+struct log_line log_line_begin(void);
+void log_line_end(struct log_line *);
+/* As much of the word as there is room for, which is less than all of it. */
+void log_line_fill(struct log_line *, const char *word);
+
+static inline void
+log_line_add(struct log_line *line, const char *word)
+{
+    size_t len = strlen(word);
+
+    if (len > (size_t)(line->end - line->at)) {
+        log_line_fill(line, word);
+        return;
+    }
+    memcpy(line->at, word, len);
+    line->at += len;
+}
 
 #endif

@@ -43,10 +43,17 @@ proto_decode(const char *bytes, size_t len, size_t max, struct span *payload, si
 void
 proto_encode(struct buf *out, const char *payload, size_t len)
 {
-    buf_add_number(out, len);
-    buf_add_char(out, ':');
-    buf_add(out, payload, len);
-    buf_add_char(out, ',');
+    char head[BUF_NUMBER_SIZE];
+    size_t head_len = buf_format_number(head, len);
+    char *to = buf_room(out, head_len + len + 2);
+
+    if (to == NULL)
+        return;
+    memcpy(to, head, head_len);
+    to[head_len] = ':';
+    memcpy(to + head_len + 1, payload, len);
+    to[head_len + 1 + len] = ',';
+    buf_advance(out, head_len + len + 2);
 }
 
 void

@@ -58,14 +58,24 @@ on_due(void *arg)
 }
 
 static void
+log_words(const char *const words[])
+{
+    struct log_line line = log_line_begin();
+
+    for (; *words != NULL; words++)
+        log_line_add(&line, *words);
+    log_line_end(&line);
+}
+
+static void
 test_foreign_bytes_are_escaped(void **state)
 {
     (void)state;
     log_info("a%sz", "\n\x7f\xff");
     assert_string_equal(caught(), "info: a\\x0a\\x7f\\xffz\n");
-    log_info_words((const char *const[]){"domain=", "seven7\x1f", " long enough", NULL});
+    log_words((const char *const[]){"domain=", "seven7\x1f", " long enough", NULL});
     assert_string_equal(caught(), "info: domain=seven7\\x1f long enough\n");
-    log_info_words((const char *const[]){"~", " ", "~~~~~~~~~~~~~~~~", NULL});
+    log_words((const char *const[]){"~", " ", "~~~~~~~~~~~~~~~~", NULL});
     assert_string_equal(caught(), "info: ~ ~~~~~~~~~~~~~~~~\n");
 }
 
@@ -81,7 +91,7 @@ test_every_byte_alone(void **state)
             memset(at[i], 'x', 17);
             at[i][17] = '\0';
             at[i][places[i]] = (char)c;
-            log_info_words((const char *const[]){at[i], NULL});
+            log_words((const char *const[]){at[i], NULL});
             if (c >= 0x20 && c <= 0x7e)
                 snprintf(wanted, sizeof wanted, "info: %s\n", at[i]);
             else
@@ -99,10 +109,10 @@ test_a_line_has_an_end(void **state)
 
     (void)state;
     memset(word, 'w', sizeof word - 1);
-    log_info_words((const char *const[]){word, word, NULL});
+    log_words((const char *const[]){word, word, NULL});
     assert_int_equal(strlen(caught()), LOG_LINE_MAX + 1);
     memset(word, '\x01', sizeof word - 1);
-    log_info_words((const char *const[]){word, NULL});
+    log_words((const char *const[]){word, NULL});
     assert_in_range(strlen(caught()), LOG_LINE_MAX - 8, LOG_LINE_MAX + 1);
 }
 
