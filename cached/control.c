@@ -123,8 +123,9 @@ control_done(struct control *control)
 bool
 control_read_domain(struct command *c, char domain[DOMAIN_SIZE])
 {
-    struct nexthop hop = nexthop_parse(c->words[1], strlen(c->words[1]));
+    struct nexthop hop;
 
+    nexthop_parse(c->words[1], strlen(c->words[1]), &hop);
     if (hop.domain[0] == '\0') {
         command_reply_error(c, EXIT_BAD_USAGE, "%s: not a domain that can have a policy",
                             c->words[1]);
@@ -191,7 +192,7 @@ run_query(struct command *c)
         command_reply_error(c, EXIT_BAD_USAGE, "wait=%s: not a number of milliseconds", wait);
         return;
     }
-    hop = nexthop_parse(c->words[1], strlen(c->words[1]));
+    nexthop_parse(c->words[1], strlen(c->words[1]), &hop);
     if (hop.domain[0] == '\0') {
         reply_not_a_domain(c);
         return;

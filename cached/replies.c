@@ -70,7 +70,7 @@ replies_read(struct span payload, struct map_request *request)
         key = take_wait(key, &request->wait_ms);
     else if (request->map == MAP_STSMX)
         key = take_host(key, request->mx_host);
-    request->hop = nexthop_parse(key.at, key.len);
+    nexthop_parse(key.at, key.len, &request->hop);
     return request->hop.kind == NEXTHOP_DOMAIN || request->hop.kind == NEXTHOP_HOST;
 }
 

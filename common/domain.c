@@ -26,18 +26,18 @@ static const char folded[256] = {
     ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
 };
 
-/* Copies the label at the start of `in` in lower case; its length, 0 when it is not LDH. */
+/* Copies the label at the start of `in` in lower case; its length, 0 when it is not LDH or
+ * something else than a dot comes behind it. */
 static size_t
 fold_label(const char *in, size_t len, char *out)
 {
     size_t n = 0;
 
-    while (n < len && in[n] != '.') {
-        if (n == LABEL_MAX || (out[n] = folded[(unsigned char)in[n]]) == '\0')
-            return 0;
+    while (n < len && (out[n] = folded[(unsigned char)in[n]]) != '\0')
         n++;
-    }
-    return n == 0 || out[0] == '-' || out[n - 1] == '-' ? 0 : n;
+    if (n == 0 || n > LABEL_MAX || out[0] == '-' || out[n - 1] == '-')
+        return 0;
+    return n == len || in[n] == '.' ? n : 0;
 }
 
 bool
@@ -60,19 +60,19 @@ domain_fold(const char *name, size_t len, char out[DOMAIN_SIZE])
 
 /* A name whose last label is all digits is an address to whoever resolves it. */
 static bool
-ends_in_number(const char *name)
+ends_in_number(const char *name, size_t len)
 {
-    const char *dot = strrchr(name, '.'), *label = dot ? dot + 1 : name;
-
-    while (ascii_is_digit((unsigned char)*label))
-        label++;
-    return *label == '\0';
+    while (len > 0 && ascii_is_digit((unsigned char)name[len - 1]))
+        len--;
+    return len == 0 || name[len - 1] == '.';
 }
 
-static bool
-normalise_ascii(const char *name, size_t len, char out[DOMAIN_SIZE])
+bool
+domain_normalise_ascii(const char *name, size_t len, char out[DOMAIN_SIZE])
 {
-    if (domain_fold(name, len, out) && !ends_in_number(out))
+    size_t without_dot = len > 0 && name[len - 1] == '.' ? len - 1 : len;
+
+    if (domain_fold(name, len, out) && !ends_in_number(out, without_dot))
         return true;
     out[0] = '\0';
     return false;
@@ -104,7 +104,7 @@ normalise_unicode(const char *name, size_t len, char out[DOMAIN_SIZE])
     copy[len] = '\0';
     if (idn2_to_ascii_8z(copy, &ascii, IDN2_NONTRANSITIONAL) != IDN2_OK)
         return false;
-    fine = normalise_ascii(ascii, strlen(ascii), out);
+    fine = domain_normalise_ascii(ascii, strlen(ascii), out);
     idn2_free(ascii);
     return fine;
 }
@@ -122,8 +122,8 @@ is_ascii(const char *bytes, size_t len)
 bool
 domain_normalise(const char *name, size_t len, char out[DOMAIN_SIZE])
 {
-    return is_ascii(name, len) ? normalise_ascii(name, len, out)
-                               : normalise_unicode(name, len, out);
+    return domain_normalise_ascii(name, len, out) ||
+           (!is_ascii(name, len) && normalise_unicode(name, len, out));
 }
 
 bool
@@ -131,7 +131,7 @@ domain_is_normal(const char *name)
 {
     char normal[DOMAIN_SIZE];
 
-    return normalise_ascii(name, strlen(name), normal) && strcmp(name, normal) == 0;
+    return domain_normalise_ascii(name, strlen(name), normal) && strcmp(name, normal) == 0;
 }
 
 bool

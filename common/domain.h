@@ -18,6 +18,9 @@ enum { DOMAIN_SIZE = 254 };
  * allocate nothing. `out` is "" for a name that is refused. */
 bool domain_normalise(const char *name, size_t len, char out[DOMAIN_SIZE]);
 
+/* As domain_normalise, but refuses what is not ASCII. */
+bool domain_normalise_ascii(const char *name, size_t len, char out[DOMAIN_SIZE]);
+
 /* Brings what the grammar of RFC 5321 s4.1.2 calls a Domain to lower case without the final dot:
  * as above, but ASCII only, and the last label may be all digits (policy files may hold such). */
 bool domain_fold(const char *name, size_t len, char out[DOMAIN_SIZE]);

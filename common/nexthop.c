@@ -49,16 +49,12 @@ is_address(struct span text)
     return is_address_of(AF_INET, text) || is_address_of(AF_INET6, text);
 }
 
-static struct nexthop
-parse_host(struct span host, enum nexthop_kind kind)
+static enum nexthop_kind
+parse_host(struct span host, enum nexthop_kind kind, char domain[DOMAIN_SIZE])
 {
-    struct nexthop hop = {.kind = kind, .domain = ""};
-
     if (is_address(host))
-        hop.kind = NEXTHOP_LITERAL;
-    else if (!domain_normalise(host.at, host.len, hop.domain))
-        hop.kind = NEXTHOP_INVALID;
-    return hop;
+        return NEXTHOP_LITERAL;
+    return domain_normalise(host.at, host.len, domain) ? kind : NEXTHOP_INVALID;
 }
 
 /* What follows a host: nothing, or ":port". */
@@ -70,14 +66,14 @@ is_end_or_port(struct scan *s)
 }
 
 /* [host] or [host]:port; the '[' has been taken. */
-static struct nexthop
-parse_bracketed(struct scan *s)
+static enum nexthop_kind
+parse_bracketed(struct scan *s, char domain[DOMAIN_SIZE])
 {
     struct span host = scan_until(s, ']');
 
     if (!scan_char(s, ']') || !is_end_or_port(s))
-        return (struct nexthop){.kind = NEXTHOP_INVALID, .domain = ""};
-    return parse_host(host, NEXTHOP_HOST);
+        return NEXTHOP_INVALID;
+    return parse_host(host, NEXTHOP_HOST, domain);
 }
 
 /* What follows the last '@'; the whole key without one. */
@@ -91,21 +87,31 @@ without_user(struct span key)
     return key;
 }
 
-struct nexthop
-nexthop_parse(const char *key, size_t len)
+static enum nexthop_kind
+parse_key(struct span key, char domain[DOMAIN_SIZE])
 {
-    struct span hop = without_user(span_trim((struct span){key, len}));
+    struct span hop = without_user(key);
     struct scan s = scan_bytes(hop.at, hop.len);
     struct span host;
 
     if (scan_char(&s, '['))
-        return parse_bracketed(&s);
+        return parse_bracketed(&s, domain);
     if (is_address(hop))
-        return parse_host(hop, NEXTHOP_LITERAL);
+        return NEXTHOP_LITERAL;
     host = scan_until(&s, ':');
-    if (!is_end_or_port(&s))
-        return (struct nexthop){.kind = NEXTHOP_INVALID, .domain = ""};
-    return parse_host(host, NEXTHOP_DOMAIN);
+    return is_end_or_port(&s) ? parse_host(host, NEXTHOP_DOMAIN, domain) : NEXTHOP_INVALID;
+}
+
+/* Nearly every key is a plain domain, which no other form looks like. */
+void
+nexthop_parse(const char *key, size_t len, struct nexthop *out)
+{
+    struct span trimmed = span_trim((struct span){key, len});
+
+    if (domain_normalise_ascii(trimmed.at, trimmed.len, out->domain))
+        out->kind = NEXTHOP_DOMAIN;
+    else
+        out->kind = parse_key(trimmed, out->domain);
 }
 
 static bool
@@ -146,14 +152,14 @@ parse_word(struct span word, struct nexthop *out, size_t room)
     size_t count = 0;
 
     if (is_address(word)) {
-        out[0] = nexthop_parse(word.at, word.len);
+        nexthop_parse(word.at, word.len, &out[0]);
         return 1;
     }
     while (count < room && !scan_is_done(&s)) {
         struct span hop = take_hop(&s);
 
         if (hop.len)
-            out[count++] = nexthop_parse(hop.at, hop.len);
+            nexthop_parse(hop.at, hop.len, &out[count++]);
     }
     return count;
 }

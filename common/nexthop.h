@@ -25,7 +25,7 @@ enum { NEXTHOP_MAX = 16 };
 
 /* Reads one key: domain, user@domain, [host], [host]:port, host:port, literals ([1.2.3.4],
  * [IPv6:...], bare addresses). Blanks round it are ignored. Never fails: see kind. */
-struct nexthop nexthop_parse(const char *key, size_t len);
+void nexthop_parse(const char *key, size_t len, struct nexthop *out);
 
 /* Splits a list of next hops (Sendmail "a:b:c" where no part is a port, Postfix "[a]:587, [b]"
  * with commas or blanks) and parses each; a "host:123" stays one. Returns how many were written to

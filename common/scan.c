@@ -134,6 +134,8 @@ span_equal_nocase(struct span span, const char *word)
 {
     if (span.len != strlen(word))
         return false;
+    if (span_is(span, word))
+        return true; /* as nearly always */
     for (size_t i = 0; i < span.len; i++) {
         if (ascii_lower(span.at[i]) != ascii_lower(word[i]))
             return false;
@@ -151,30 +153,6 @@ span_trim(struct span span)
     while (span.len && ascii_is_blank((unsigned char)span.at[span.len - 1]))
         span.len--;
     return span;
-}
-
-bool
-ascii_is_digit(unsigned char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-bool
-ascii_is_alnum(unsigned char c)
-{
-    return ascii_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-bool
-ascii_is_blank(unsigned char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-char
-ascii_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
 void

@@ -41,10 +41,30 @@ bool span_equal_nocase(struct span, const char *word); /* ASCII case apart */
 struct span span_trim(struct span);
 
 /* ASCII only, whatever the locale. */
-bool ascii_is_digit(unsigned char);
-bool ascii_is_alnum(unsigned char);
-bool ascii_is_blank(unsigned char); /* SP, HTAB */
-char ascii_lower(char);
+static inline bool
+ascii_is_digit(unsigned char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool
+ascii_is_alnum(unsigned char c)
+{
+    return ascii_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static inline bool
+ascii_is_blank(unsigned char c) /* SP, HTAB */
+{
+    return c == ' ' || c == '\t';
+}
+
+static inline char
+ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
 /* Lower-cases `len` bytes in place. */
 void ascii_lower_bytes(char *bytes, size_t len);
 

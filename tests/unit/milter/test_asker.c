@@ -146,7 +146,10 @@ stop_daemon(void **state)
 static struct nexthop
 hop_to(const char *domain)
 {
-    return nexthop_parse(domain, strlen(domain));
+    struct nexthop hop;
+
+    nexthop_parse(domain, strlen(domain), &hop);
+    return hop;
 }
 
 static bool
