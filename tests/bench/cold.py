@@ -1,7 +1,7 @@
 """cold - domains nobody has asked about: how many a second, and what cached questions feel of it."""
 
 import figures
-from hits import load, warm
+from hits import Bare, load, warm
 from stage import Cached, World, cpu_seconds, ELSEWHERE, LOAD_CORE, SERVER_CORE
 
 AT_ONCE = 64
@@ -40,34 +40,38 @@ def with_hanging(stage, report, quick):
 PACE, HOT = 1000, 200
 
 
-def pace(stage, cached, seconds):
-    fields = stage.run(stage.program("pace"), cached.unix, "p", HOT, PACE, seconds).split()
+def pace(stage, server, seconds):
+    fields = stage.run(stage.program("pace"), server.unix, "p", HOT, PACE, seconds).split()
     return float(fields[3]), float(fields[4])
 
 
 def while_fetching(stage, report, quick):
-    """Cached questions at a steady rate, while nothing else happens and while cold domains come in."""
-    count, rounds, seconds = (600, 3, 1) if quick else (3000, 7, 2)
+    """Cached questions at a steady rate, while nothing else happens and while cold domains come in. What the machine
+    itself adds when both cores are busy is seen at a bare server, which is asked at the same rate meanwhile."""
+    count, rounds, seconds = (600, 3, 0.7) if quick else (3600, 7, 1.5)
     world = World(stage, HOT + rounds * count, elsewhere=True)
-    cached = Cached(stage, world, "meanwhile", core=None).start()
+    cached, bare = Cached(stage, world, "meanwhile", core=None).start(), Bare(stage, "bare_epoll", core=None)
     warm(stage, cached, 0, HOT)
     report.begin("meanwhile", f"{PACE} cached questions a second, idle and while cold domains are fetched {AT_ONCE} at once; "
-                 f"{rounds} rounds of {seconds} s", "", "idle us", "fetching us", "ratio", "cold/s meanwhile")
-    idle, busy, rates = [], [], []
+                 f"{rounds} rounds of {seconds} s", "", "idle us", "fetching us", "ratio", "bare epoll meanwhile us",
+                 "ratio to that", "cold/s meanwhile")
+    idle, busy, control, rates = [], [], [], []
     for number in range(rounds):
         idle.append(pace(stage, cached, seconds))
         words = [*ELSEWHERE, stage.program("load"), cached.unix, "once", HOT + number * count, count, AT_ONCE, 1]
         cold = stage.start(words, LOAD_CORE)
         busy.append(pace(stage, cached, seconds))
+        control.append(pace(stage, bare, seconds))
         fetched = cold.poll() is None
         rates.append(float(cold.stdout.readline().split()[2]))
         stage.end(cold)
         if not fetched:
             report.note("the cold domains did not last: the figures of this round are too good")
     for name, which in (("p50", 0), ("p99", 1)):
-        still, moved = [one[which] for one in idle], [one[which] for one in busy]
+        still, moved, base = [[one[which] for one in all_] for all_ in (idle, busy, control)]
         report.row(name, figures.show(still, 0), figures.show(moved, 0), figures.show(figures.ratios(moved, still)),
-                   figures.show(rates, 0), idle=still, busy=moved)
+                   figures.show(base, 0), figures.show(figures.ratios(moved, base)), figures.show(rates, 0), idle=still,
+                   busy=moved, bare=base)
 
 
 def throughput(stage, report, quick):

@@ -29,9 +29,9 @@ QUICK = [Point("p", "unix", 1, 1), Point("p", "unix", 64, 16), Point("n", "unix"
 class Bare:
     """One of the servers that do nothing else."""
 
-    def __init__(self, stage, name):
+    def __init__(self, stage, name, core=SERVER_CORE):
         self.unix, self.inet = f"unix:{stage.directory}/{name}.sock", f"inet:{free_port()}@127.0.0.1"
-        self.process = stage.start([stage.program(name), self.unix, self.inet], SERVER_CORE,
+        self.process = stage.start([stage.program(name), self.unix, self.inet], core,
                                    stage.directory / f"{name}.log")
         wait_for(lambda: accepts(self.unix), f"{name} does not start")
 
