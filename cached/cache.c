@@ -22,7 +22,7 @@ enum {
     UNKNOWN_MAX_S = 300,
     MX_MIN_S = 60,
     MX_MAX_S = 600,
-    FETCHES_KEPT_S = DAY_S
+    FAILURE_KEPT_S = DAY_S
 };
 
 struct cache *
@@ -120,15 +120,6 @@ cache_replace_policy(struct cache *c, struct entry *e, struct policy *policy)
 }
 
 void
-cache_replace_fetches(struct cache *c, struct entry *e, struct fetch_memory *fetches)
-{
-    cache_mem_take(c->mem, e);
-    free(e->fetches);
-    e->fetches = fetches;
-    cache_mem_settle(c->mem, e);
-}
-
-void
 cache_replace_old_ids(struct cache *c, struct entry *e, const struct record_old_id *ids)
 {
     struct record_old_id *copy = NULL;
@@ -144,9 +135,16 @@ cache_replace_old_ids(struct cache *c, struct entry *e, const struct record_old_
 }
 
 static bool
-is_empty(const struct entry *e)
+was_tried_lately(const struct entry *e, int64_t now_ms)
 {
-    return e->policy == NULL && e->mx == NULL && e->fetches == NULL && e->outcome == STS_OK;
+    return e->tried_s[0] != 0 && now_ms - cache_tried_ms(e, 0) < FAILURE_KEPT_S * SECOND_MS;
+}
+
+static bool
+is_empty(const struct entry *e, int64_t now_ms)
+{
+    return e->policy == NULL && e->mx == NULL && e->outcome == STS_OK &&
+           !was_tried_lately(e, now_ms);
 }
 
 /* Drops what is over. Returns NULL when nothing is left and nobody holds the entry. */
@@ -155,18 +153,18 @@ drop_old(struct cache *c, struct entry *e)
 {
     int64_t now_ms;
 
-    if (e->policy == NULL && e->fetches == NULL)
+    if (e->policy == NULL && e->failure == NULL)
         return e;
     now_ms = clock_boot_ms();
-    if (e->fetches != NULL && now_ms - e->fetches->tried_ms[0] >= FETCHES_KEPT_S * SECOND_MS)
-        cache_replace_fetches(c, e, NULL);
+    if (!was_tried_lately(e, now_ms))
+        cache_mem_drop_failure(c->mem, e);
     if (e->policy == NULL || now_ms < e->expires_ms)
         return e;
     cache_replace_policy(c, e, NULL);
     e->id[0] = '\0';
     e->source = SOURCE_NONE;
     drop_from_store(c, e->domain);
-    if (e->pinned || !is_empty(e))
+    if (e->pinned || !is_empty(e, now_ms))
         return e;
     cache_mem_remove(c->mem, e);
     return NULL;
@@ -242,25 +240,13 @@ cache_copy_id(char to[TXT_ID_SIZE], const char *id)
     to[len] = '\0';
 }
 
-void
-cache_clear_failure(struct entry *e)
-{
-    if (e->fetches == NULL)
-        return;
-    e->fetches->failed_id[0] = '\0';
-    e->fetches->error = STS_OK;
-    e->fetches->http_status = 0;
-    e->fetches->detail[0] = '\0';
-}
-
 /* What was just learnt comes after what was held. */
 static void
-raise_seq(struct entry *e)
+raise_seq(struct entry *e, uint64_t seq)
 {
-    uint64_t seq = e->next_seq != 0 ? e->next_seq : (uint64_t)clock_wall_s() * 1000000;
-
+    if (seq == 0)
+        seq = (uint64_t)clock_wall_s() * 1000000;
     e->seq = seq > e->seq ? seq : e->seq + 1;
-    e->next_seq = 0;
 }
 
 /* The id of the policy that is being replaced is remembered, and the new one no longer old. */
@@ -296,20 +282,21 @@ cache_id_is_old(const struct entry *e, const char *id)
 }
 
 void
-cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const char *id)
+cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const char *id,
+                 uint64_t seq)
 {
     note_old_id(c, e, id);
     cache_replace_policy(c, e, policy);
     e->expires_ms = in_seconds(policy_life_s(policy));
     e->refresh_ms = in_seconds(refresh_after_s(c, policy));
     e->source = SOURCE_FETCH;
-    raise_seq(e);
+    raise_seq(e, seq);
     if (id != e->id)
         cache_copy_id(e->id, id);
     if (e->asked_day == 0)
         e->asked_day = (uint32_t)today();
     cache_clear_outcome(e);
-    cache_clear_failure(e);
+    cache_mem_drop_failure(c->mem, e);
     cache_store_write(c->store, e);
 }
 
@@ -364,32 +351,50 @@ cache_set_checked(struct cache *c, struct entry *e, uint32_t ttl_s)
 }
 
 void
-cache_note_fetch(struct cache *c, struct entry *e, uint64_t seq)
+cache_note_fetch(struct entry *e, int64_t began_ms)
 {
-    if (e->fetches == NULL)
-        cache_replace_fetches(c, e, alloc_zero(1, sizeof *e->fetches));
-    memmove(&e->fetches->tried_ms[1], &e->fetches->tried_ms[0], 2 * sizeof e->fetches->tried_ms[0]);
-    e->fetches->tried_ms[0] = clock_boot_ms();
-    e->next_seq = seq;
+    int64_t began_s = (began_ms + SECOND_MS - 1) / SECOND_MS;
+
+    memmove(&e->tried_s[1], &e->tried_s[0], (CACHE_TRIES - 1) * sizeof e->tried_s[0]);
+    e->tried_s[0] = began_s > 0 ? (uint32_t)began_s : 1; /* before this host started */
+}
+
+int64_t
+cache_tried_ms(const struct entry *e, size_t which)
+{
+    return (int64_t)e->tried_s[which] * SECOND_MS;
+}
+
+static struct fetch_failure *
+make_failure(const char *id, uint64_t seq, const struct fetch_result *result)
+{
+    size_t detail_size = strlen(result->detail) + 1;
+    struct fetch_failure *f = alloc_bytes(sizeof *f + detail_size);
+
+    f->seq = seq;
+    f->error = result->error;
+    f->http_status = result->http_status;
+    cache_copy_id(f->id, id);
+    memcpy(f->detail, result->detail, detail_size);
+    return f;
 }
 
 void
-cache_note_failure(struct cache *c, struct entry *e, const char *id,
-                   const struct fetch_result *result, uint32_t retry_s)
+cache_note_failure(struct cache *c, struct entry *e, const char *id, uint64_t seq,
+                   const struct fetch_result *result)
 {
-    if (e->fetches == NULL)
-        cache_note_fetch(c, e, 0);
-    cache_copy_id(e->fetches->failed_id, id);
-    e->fetches->error = result->error;
-    e->fetches->http_status = result->http_status;
-    memcpy(e->fetches->detail, result->detail, sizeof e->fetches->detail);
-    if (e->policy == NULL) {
-        if (id != e->id)
-            cache_copy_id(e->id, id);
-        return;
-    }
-    raise_seq(e);
-    cache_put_off_refresh(c, e, retry_s);
+    struct fetch_failure *failure = make_failure(id, seq, result);
+
+    if (e->tried_s[0] == 0) /* forgotten meanwhile */
+        cache_note_fetch(e, clock_boot_ms());
+    cache_mem_take(c->mem, e);
+    free(e->failure);
+    e->failure = failure;
+    cache_mem_settle(c->mem, e);
+    if (e->policy != NULL)
+        raise_seq(e, seq);
+    else if (id != e->id)
+        cache_copy_id(e->id, id);
 }
 
 void
@@ -476,15 +481,16 @@ make_empty(struct cache *c, struct entry *e)
     cache_mem_take(c->mem, e);
     policy_free(e->policy);
     free(e->mx);
-    free(e->fetches);
+    free(e->failure);
     free(e->old_ids);
     e->policy = NULL;
     e->mx = NULL;
-    e->fetches = NULL;
+    e->failure = NULL;
     e->old_ids = NULL;
     cache_mem_settle(c->mem, e);
     cache_clear_outcome(e);
     e->checked_ms = e->recheck_ms = 0;
+    memset(e->tried_s, 0, sizeof e->tried_s);
     e->source = SOURCE_NONE;
     e->id[0] = '\0';
 }
@@ -507,8 +513,8 @@ void
 cache_forget_outcome(struct cache *c, struct entry *e)
 {
     cache_clear_outcome(e);
-    if (e->fetches != NULL)
-        cache_replace_fetches(c, e, NULL);
+    cache_mem_drop_failure(c->mem, e);
+    memset(e->tried_s, 0, sizeof e->tried_s);
 }
 
 void

@@ -36,14 +36,16 @@ struct mx_set {
 /* Of how many hosts DANE says this; 0 where it was not asked. `mx` may be NULL. */
 size_t mx_set_count(const struct mx_set *mx, enum dane_state);
 
-/* What became of the fetches for a domain: the back-off and the rate limit (RFC 8461 s3.3). */
-struct fetch_memory {
-    char failed_id[TXT_ID_SIZE]; /* "" when the last fetch did not fail */
+/* Why the last fetch that ended failed, one heap block. */
+struct fetch_failure {
+    uint64_t seq; /* its place among the fetches of the farm; 0: the clock gives it */
     enum sts_error error;
     int http_status;
-    char detail[SOURCE_DETAIL_SIZE];
-    int64_t tried_ms[3]; /* boot times of the last three starts, newest first; 0: none */
+    char id[TXT_ID_SIZE];
+    char detail[];
 };
+
+enum { CACHE_TRIES = 3 };
 
 /* All *_ms are boot times. Fields are read by anyone, changed only through the functions below. */
 struct entry {
@@ -51,17 +53,16 @@ struct entry {
     struct entry *newer, *older;   /* order of use within its half */
     struct policy *policy;         /* NULL: none in force is known */
     struct mx_set *mx;             /* NULL: never looked up or dropped */
-    struct fetch_memory *fetches;  /* NULL: no fetch is remembered */
+    struct fetch_failure *failure; /* NULL: the last fetch did not fail */
     struct record_old_id *old_ids; /* RECORD_OLD_IDS of them, newest first; NULL: none */
     uint64_t seq;      /* order of the policy, or of its tombstone, among the fetches of the farm */
-    uint64_t next_seq; /* of the last fetch, until it brings a policy; 0: the clock gives it */
     int64_t fetched_s; /* wall time of the fetch */
-    int64_t expires_ms;       /* end of the policy's term */
-    int64_t refresh_ms;       /* a whole fetch is due */
-    int64_t checked_ms;       /* the last answer about TXT; 0: none in this process */
-    int64_t recheck_ms;       /* TXT is to be asked again */
-    int64_t outcome_until_ms; /* `outcome` is answered at once until then */
-    uint32_t bytes;           /* in the account of memory */
+    int64_t expires_ms;            /* end of the policy's term */
+    int64_t refresh_ms;            /* a whole fetch is due */
+    int64_t checked_ms;            /* the last answer about TXT; 0: none in this process */
+    int64_t recheck_ms;            /* TXT is to be asked again */
+    int64_t outcome_until_ms;      /* `outcome` is answered at once until then */
+    uint32_t tried_s[CACHE_TRIES]; /* see cache_tried_ms */
     uint32_t asked_day;
     uint16_t backoff_s;      /* unknown: the present wait */
     uint8_t outcome;         /* enum sts_error while there is no policy; STS_OK: nothing known */
@@ -90,8 +91,10 @@ void cache_pin(struct entry *);
 void cache_unpin(struct cache *, struct entry *);
 
 /* Puts a newly fetched policy (taken) in force, in memory and LMDB; term and next refresh run from
- * now; forgets the outcome and the failed id. */
-void cache_set_policy(struct cache *, struct entry *, struct policy *, const char *id);
+ * now; forgets the outcome and the failure. `seq`: the fetch's place in the farm's order (0: by
+ * this host's clock). */
+void cache_set_policy(struct cache *, struct entry *, struct policy *, const char *id,
+                      uint64_t seq);
 /* No policy: `outcome` is remembered for `ttl_s` (60-3600 s; 0: 300 s), and until then, at most
  * 300 s, TXT need not be asked again. A policy in force is not touched (RFC 8461 s3.1), and then no
  * outcome is set. */
@@ -102,21 +105,23 @@ void cache_set_unknown(struct cache *, struct entry *, enum sts_error outcome);
 /* TXT was asked and answered now with a good record; ask again after `ttl_s` (60-300 s bounds are
  * applied here). */
 void cache_set_checked(struct cache *, struct entry *, uint32_t ttl_s);
-/* A fetch begins: remembers the time, and the place of what comes of it in the farm's order (0: by
- * this host's clock). */
-void cache_note_fetch(struct cache *, struct entry *, uint64_t seq);
-/* It failed, for this id. With a policy in force the next refresh is put off by `retry_s`. Kept for
- * a day after the last fetch. */
-void cache_note_failure(struct cache *, struct entry *, const char *id, const struct fetch_result *,
-                        uint32_t retry_s);
-/* Nobody needs the policy fresh: its next refresh is due only after `wait_s`. */
+/* A fetch begins, or began at this boot time. */
+void cache_note_fetch(struct entry *, int64_t began_ms);
+/* When the last fetch (0), or the second or third last (1, 2) began, for the back-off and the rate
+ * limit (RFC 8461 s3.3): boot time, rounded up to a second so that no limit ends early; 0: there
+ * was none. */
+int64_t cache_tried_ms(const struct entry *, size_t which);
+/* It failed, for this id; `seq` as above. Kept for a day after the last fetch. Puts nothing off. */
+void cache_note_failure(struct cache *, struct entry *, const char *id, uint64_t seq,
+                        const struct fetch_result *);
+/* The next refresh of the policy is due only after `wait_s`. */
 void cache_put_off_refresh(struct cache *, struct entry *, uint32_t wait_s);
 /* The MX set (copied), kept for its TTL within 60-600 s. */
 void cache_set_mx(struct cache *, struct entry *, const struct mx_result *);
 /* Forgets everything of the domain, policy included, in memory and LMDB; a pinned entry stays
  * empty. */
 void cache_forget(struct cache *, const char *domain);
-/* Forgets outcome, back-off and fetch memory, not the policy. */
+/* Forgets outcome, back-off and all about fetches, not the policy. */
 void cache_forget_outcome(struct cache *, struct entry *);
 /* True when `id` was that of an earlier policy within the last day: it is not news, another
  * resolver merely told it later. */
@@ -148,8 +153,8 @@ MUST_CHECK bool cache_bury(struct cache *, const char *domain, uint64_t seq, str
                            int64_t *life_s);
 /* The farm has what is held under this seq now. */
 void cache_set_seq(struct cache *, const char *domain, uint64_t seq);
-/* Forgets outcome and fetch memory of all domains in memory without a policy that match (NULL:
- * all). */
+/* Forgets the outcome and all about fetches of all domains in memory without a policy that match
+ * (NULL: all). */
 void cache_forget_outcomes(struct cache *, const char *glob);
 
 struct cache_stats {

@@ -50,7 +50,7 @@ put_in_force(struct cache *c, struct entry *e, const struct record *record, stru
     memcpy(e->id, record->id, sizeof e->id);
     cache_replace_old_ids(c, e, record->old_ids);
     cache_clear_outcome(e);
-    cache_clear_failure(e);
+    cache_mem_drop_failure(c->mem, e);
     cache_store_write(c->store, e);
     return CACHE_TAKEN;
 }
@@ -115,10 +115,8 @@ take_failure(struct cache *c, const struct record *record, bool to_memory)
     if (e->seq >= record->seq)
         return compare(record->seq, e->seq);
     memcpy(result.detail, record->detail, sizeof result.detail);
-    cache_note_fetch(c, e, record->seq);
-    if (age_s > 0)
-        e->fetches->tried_ms[0] -= age_s * SECOND_MS;
-    cache_note_failure(c, e, record->id, &result, FAILURE_S);
+    cache_note_fetch(e, clock_boot_ms() - (age_s > 0 ? age_s * SECOND_MS : 0));
+    cache_note_failure(c, e, record->id, record->seq, &result);
     return CACHE_TAKEN;
 }
 
@@ -193,20 +191,20 @@ give_policy(struct entry *e, struct buf *body, struct record *record, int64_t *l
 static bool
 give_failure(const struct entry *e, struct record *record, int64_t *life_s)
 {
-    const struct fetch_memory *f = e->fetches;
+    const struct fetch_failure *f = e->failure;
     int64_t age_s;
 
-    if (f == NULL || f->error == STS_OK)
+    if (f == NULL)
         return false;
-    age_s = (clock_boot_ms() - f->tried_ms[0]) / SECOND_MS;
+    age_s = (clock_boot_ms() - cache_tried_ms(e, 0)) / SECOND_MS;
     *record = (struct record){.kind = RECORD_FAILURE,
-                              .seq = e->next_seq > e->seq ? e->next_seq : e->seq + 1,
+                              .seq = f->seq > e->seq ? f->seq : e->seq + 1,
                               .fetched_s = clock_wall_s() - age_s,
                               .error = f->error,
                               .http_status = f->http_status};
     memcpy(record->domain, e->domain, strlen(e->domain) + 1);
-    memcpy(record->id, f->failed_id, sizeof record->id);
-    memcpy(record->detail, f->detail, sizeof record->detail);
+    memcpy(record->id, f->id, sizeof record->id);
+    memcpy(record->detail, f->detail, strlen(f->detail) + 1);
     *life_s = FAILURE_S - age_s;
     return *life_s > 0;
 }
@@ -294,24 +292,24 @@ cache_set_seq(struct cache *c, const char *domain, uint64_t seq)
 
 /* --- forgetting ------------------------------------------------------------------------------- */
 
-/* Changes nothing that weighs: the walk goes on. */
+struct forgetting {
+    struct cache *cache;
+    const char *glob; /* NULL: all */
+};
+
 static void
 forget_outcome(struct entry *e, void *arg)
 {
-    const char *glob = arg;
+    const struct forgetting *f = arg;
 
-    if (e->policy != NULL || !glob_matches(glob, e->domain))
-        return;
-    cache_clear_outcome(e);
-    cache_clear_failure(e);
-    if (e->fetches != NULL)
-        memset(e->fetches->tried_ms, 0, sizeof e->fetches->tried_ms);
+    if (e->policy == NULL && (f->glob == NULL || glob_matches(f->glob, e->domain)))
+        cache_forget_outcome(f->cache, e);
 }
 
 void
 cache_forget_outcomes(struct cache *c, const char *glob)
 {
-    char all[] = "*";
+    struct forgetting forgetting = {c, glob};
 
-    cache_walk(c, forget_outcome, glob != NULL ? (void *)(uintptr_t)glob : all);
+    cache_walk(c, forget_outcome, &forgetting);
 }

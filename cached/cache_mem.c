@@ -1,12 +1,13 @@
 #include "cached/cache_mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     HALVES = 2,
-    HEAP_COST = 16, /* what malloc adds to a block, about */
-    SLOT_COST = 12  /* of the table, which is filled to between a half and the whole */
+    HEAP_COST = sizeof(size_t), /* what malloc keeps of a block for itself */
+    SLOT_COST = 12              /* of the table, which is filled to between a half and the whole */
 };
 
 /* Entries with a policy, or all others; linked from the one used last to the one used least. */
@@ -43,20 +44,18 @@ half_of(struct cache_mem *m, const struct entry *e)
     return e->policy != NULL ? &m->with_policy : &m->others;
 }
 
-static uint32_t
-weigh(const struct entry *e)
+/* malloc knows best: it rounds up. */
+static size_t
+weigh_block(void *block)
 {
-    size_t bytes = sizeof *e + strlen(e->domain) + 1 + HEAP_COST + SLOT_COST;
+    return block != NULL ? malloc_usable_size(block) + HEAP_COST : 0;
+}
 
-    if (e->policy != NULL)
-        bytes += policy_size(e->policy) + HEAP_COST;
-    if (e->mx != NULL)
-        bytes += e->mx->size + HEAP_COST;
-    if (e->fetches != NULL)
-        bytes += sizeof *e->fetches + HEAP_COST;
-    if (e->old_ids != NULL)
-        bytes += RECORD_OLD_IDS * sizeof *e->old_ids + HEAP_COST;
-    return (uint32_t)bytes;
+static size_t
+weigh(struct entry *e)
+{
+    return weigh_block(e) + SLOT_COST + weigh_block(e->policy) + weigh_block(e->mx) +
+           weigh_block(e->failure) + weigh_block(e->old_ids);
 }
 
 static void
@@ -80,7 +79,7 @@ free_entry(struct entry *e)
 {
     policy_free(e->policy);
     free(e->mx);
-    free(e->fetches);
+    free(e->failure);
     free(e->old_ids);
     free(e);
 }
@@ -105,7 +104,7 @@ cache_mem_take(struct cache_mem *m, struct entry *e)
     struct half *half = half_of(m, e);
 
     unlink_entry(half, e);
-    half->bytes -= e->bytes;
+    half->bytes -= weigh(e);
     half->count--;
 }
 
@@ -114,11 +113,18 @@ cache_mem_settle(struct cache_mem *m, struct entry *e)
 {
     struct half *half = half_of(m, e);
 
-    e->bytes = weigh(e);
     link_newest(half, e);
-    half->bytes += e->bytes;
+    half->bytes += weigh(e);
     half->count++;
     shrink_half(m, half, e);
+}
+
+void
+cache_mem_drop_failure(struct cache_mem *m, struct entry *e)
+{
+    half_of(m, e)->bytes -= weigh_block(e->failure);
+    free(e->failure);
+    e->failure = NULL;
 }
 
 void

@@ -24,11 +24,14 @@ struct entry *cache_mem_add(struct cache_mem *, const char *domain);
 /* Frees the entry and all that it holds. */
 void cache_mem_remove(struct cache_mem *, struct entry *);
 
-/* Around every change of `policy`, `mx` or `fetches`: takes the entry out of the account, and puts
- * it back with its new weight, in the half where it then belongs, as the one used last. The second
- * one evicts others until the half is within its limit again. */
+/* Around every change of `policy`, `mx`, `failure` or `old_ids`: takes the entry out of the
+ * account, and puts it back with its new weight, in the half where it then belongs, as the one used
+ * last. The second one evicts others until the half is within its limit again. */
 void cache_mem_take(struct cache_mem *, struct entry *);
 void cache_mem_settle(struct cache_mem *, struct entry *);
+/* The failure, if there is one, is forgotten; the entry keeps its place in the order of use, so
+ * that a walk may do it. */
+void cache_mem_drop_failure(struct cache_mem *, struct entry *);
 /* Evicts what is too much, if anything is. */
 void cache_mem_shrink(struct cache_mem *);
 

@@ -13,12 +13,9 @@ struct cache {
 
 /* Each takes the new block and frees the old one, and keeps the account of memory. */
 void cache_replace_policy(struct cache *, struct entry *, struct policy *);
-void cache_replace_fetches(struct cache *, struct entry *, struct fetch_memory *);
 void cache_replace_old_ids(struct cache *, struct entry *, const struct record_old_id *);
 
-/* No outcome, no failed id. */
 void cache_clear_outcome(struct entry *);
-void cache_clear_failure(struct entry *);
 void cache_copy_id(char to[TXT_ID_SIZE], const char *id);
 
 #endif

@@ -84,15 +84,15 @@ wall_of_boot(int64_t boot_ms)
 static json_t *
 last_failure_of(const struct entry *e)
 {
-    const struct fetch_memory *f = e != NULL ? e->fetches : NULL;
+    const struct fetch_failure *f = e != NULL ? e->failure : NULL;
     json_t *object;
 
-    if (f == NULL || f->failed_id[0] == '\0')
+    if (f == NULL)
         return json_null();
     object = json_object();
     set_reason(object, f->error, f->detail, f->http_status);
-    set_string(object, "id", f->failed_id);
-    set_integer(object, "tried", wall_of_boot(f->tried_ms[0]));
+    set_string(object, "id", f->id);
+    set_integer(object, "tried", wall_of_boot(cache_tried_ms(e, 0)));
     return object;
 }
 

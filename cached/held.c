@@ -177,8 +177,7 @@ held_find(struct cache *cache, struct store *store, const char *domain, held_eac
 bool
 held_anything(const struct entry *e)
 {
-    return e != NULL && (e->policy != NULL || e->outcome != STS_OK ||
-                         (e->fetches != NULL && e->fetches->failed_id[0] != '\0'));
+    return e != NULL && (e->policy != NULL || e->outcome != STS_OK || e->failure != NULL);
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */

@@ -32,9 +32,10 @@ fetch_failed(struct resolution *r, const struct fetch_result *result)
     query_note_trouble(r, result->error, result->detail, result->http_status);
     q->stats->fetches_failed[result->error]++;
     retry_s = retry_s < RETRY_MIN_S ? RETRY_MIN_S : retry_s > RETRY_MAX_S ? RETRY_MAX_S : retry_s;
-    cache_note_failure(q->cache, e, r->id, result, (uint32_t)retry_s);
+    cache_note_failure(q->cache, e, r->id, r->seq, result);
     if (!verdict_policy_in_force(e, clock_boot_ms()))
         return;
+    cache_put_off_refresh(q->cache, e, (uint32_t)retry_s);
     q->stats->refreshes_failed++;
     if (policy_mode(e->policy) != POLICY_MODE_NONE) /* RFC 8461 s3.3, s8.3 */
         log_warning("the policy of %s could not be refreshed: %s%s%s; the cached one stays "
@@ -55,7 +56,7 @@ policy_fetched(struct resolution *r, struct policy *policy)
                     policy_mode_name(policy_mode(e->policy)), policy_mode_name(policy_mode(policy)),
                     e->id, r->id);
     }
-    cache_set_policy(q->cache, e, policy, r->id);
+    cache_set_policy(q->cache, e, policy, r->id, r->seq);
     r->fetched = true;
     r->force_fetch = false; /* done; a newer id seen later is fetched by its own right */
     r->error = STS_OK;
@@ -92,7 +93,7 @@ query_step_fetch(struct resolution *r)
 {
     struct query_engine *q = r->engine;
 
-    cache_note_fetch(q->cache, r->entry, r->seq);
+    cache_note_fetch(r->entry, clock_boot_ms());
     q->stats->fetches++;
     r->job = source_fetch(q->source, r->entry->domain, on_fetch, r);
     return WAIT;

@@ -9,21 +9,18 @@
 
 enum {
     FETCH_BACKOFF_MS = 5 * 60 * 1000, /* RFC 8461 s3.3: between two fetches of one id */
-    FETCH_WINDOW_MS = 5 * 60 * 1000, /* at most three fetches of a domain in it, whatever the ids */
-    FETCH_IN_WINDOW = 3
+    FETCH_WINDOW_MS = 5 * 60 * 1000 /* at most three fetches of a domain in it, whatever the ids */
 };
 
 bool
 query_may_fetch(const struct entry *e, const char *id, int64_t now_ms)
 {
-    const struct fetch_memory *f = e->fetches;
+    int64_t third_last_ms = cache_tried_ms(e, CACHE_TRIES - 1);
 
-    if (f == NULL || f->tried_ms[0] == 0)
-        return true;
-    if (f->tried_ms[FETCH_IN_WINDOW - 1] != 0 &&
-        now_ms - f->tried_ms[FETCH_IN_WINDOW - 1] < FETCH_WINDOW_MS)
+    if (third_last_ms != 0 && now_ms - third_last_ms < FETCH_WINDOW_MS)
         return false;
-    return strcmp(f->failed_id, id) != 0 || now_ms - f->tried_ms[0] >= FETCH_BACKOFF_MS;
+    return e->failure == NULL || strcmp(e->failure->id, id) != 0 ||
+           now_ms - cache_tried_ms(e, 0) >= FETCH_BACKOFF_MS;
 }
 
 void
@@ -37,7 +34,7 @@ query_keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
     } else if (now < e->outcome_until_ms) {
         look = false;
     } else if (verdict_failure_stands(e, now)) {
-        look = now >= e->recheck_ms || now - e->fetches->tried_ms[0] >= FETCH_BACKOFF_MS;
+        look = now >= e->recheck_ms || now - cache_tried_ms(e, 0) >= FETCH_BACKOFF_MS;
     } else {
         look = e->outcome_unknown;
     }

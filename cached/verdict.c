@@ -15,8 +15,7 @@ verdict_policy_in_force(const struct entry *e, int64_t now_ms)
 bool
 verdict_failure_stands(const struct entry *e, int64_t now_ms)
 {
-    return e != NULL && e->fetches != NULL && e->fetches->error != STS_OK &&
-           now_ms - e->fetches->tried_ms[0] < VERDICT_FAILURE_MS;
+    return e != NULL && e->failure != NULL && now_ms - cache_tried_ms(e, 0) < VERDICT_FAILURE_MS;
 }
 
 /* The end as the fetch's wall time gives it, unless the clock was set since: then the boot clock,
@@ -147,9 +146,9 @@ judge_absence(struct judgement *out, int64_t now_ms)
     if (e->outcome != STS_OK && !e->outcome_unknown && now_ms < e->outcome_until_ms)
         return final(out, VERDICT_NONE, (enum sts_error)e->outcome);
     if (verdict_failure_stands(e, now_ms)) {
-        out->detail = e->fetches->detail;
-        out->http_status = e->fetches->http_status;
-        return final(out, VERDICT_NONE, e->fetches->error);
+        out->detail = e->failure->detail;
+        out->http_status = e->failure->http_status;
+        return final(out, VERDICT_NONE, e->failure->error);
     }
     if (e->outcome_unknown && now_ms < e->outcome_until_ms + e->backoff_s * INT64_C(1000))
         return final(out, VERDICT_UNKNOWN, (enum sts_error)e->outcome);

@@ -60,7 +60,7 @@ make_policy(const char *mode, uint32_t max_age_s)
 void
 set_policy(struct cache *cache, const char *domain, uint32_t max_age_s)
 {
-    cache_set_policy(cache, cache_want(cache, domain), make_policy("enforce", max_age_s), "id1");
+    cache_set_policy(cache, cache_want(cache, domain), make_policy("enforce", max_age_s), "id1", 0);
 }
 
 bool

@@ -201,8 +201,7 @@ node_fetch(struct node *node, const char *domain, int max_age_s)
     struct policy *policy;
 
     assert_int_equal(policy_parse(body, (size_t)len, &policy, NULL, 0), STS_OK);
-    cache_note_fetch(node->cache, e, lab_now_us());
-    cache_set_policy(node->cache, e, policy, "id1");
+    cache_set_policy(node->cache, e, policy, "id1", lab_now_us());
 }
 
 bool

@@ -54,17 +54,30 @@ test_expired_entry_keeps_what_else_it_knows(void **state)
 
     (void)state;
     set_policy(cache, DOMAIN, 100);
-    cache_note_fetch(cache, cache_want(cache, DOMAIN), 0);
+    cache_note_fetch(cache_want(cache, DOMAIN), boot_ms);
     pass(100);
     e = cache_get(cache, DOMAIN, true);
     assert_non_null(e);
     assert_null(e->policy);
-    assert_non_null(e->fetches);
+    assert_int_equal(cache_tried_ms(e, 0), boot_ms - 100000);
     assert_string_equal(e->id, "");
-    pass(DAY_S - 101);
-    assert_non_null(cache_get(cache, DOMAIN, true)->fetches);
+    cache_free(cache);
+}
+
+static void
+test_a_failure_is_kept_for_a_day(void **state)
+{
+    const struct fetch_result failure = {.error = STS_TIMEOUT};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    cache_note_fetch(e, boot_ms);
+    cache_note_failure(cache, e, "id1", 0, &failure);
+    pass(DAY_S - 1);
+    assert_non_null(cache_get(cache, DOMAIN, true)->failure);
     pass(1);
-    assert_null(cache_get(cache, DOMAIN, true)->fetches);
+    assert_null(cache_get(cache, DOMAIN, true)->failure);
     cache_free(cache);
 }
 
@@ -237,16 +250,15 @@ test_new_policy_forgets_the_outcome(void **state)
     struct entry *e = cache_want(cache, DOMAIN);
 
     (void)state;
-    cache_note_fetch(cache, e, 0);
-    cache_note_failure(cache, e, "bad", &failure, 300);
+    cache_note_fetch(e, boot_ms);
+    cache_note_failure(cache, e, "bad", 0, &failure);
     cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
     set_policy(cache, DOMAIN, HOUR_S);
     assert_int_equal(e->outcome, STS_OK);
     assert_false(e->outcome_unknown);
     assert_string_equal(e->id, "id1");
-    assert_string_equal(e->fetches->failed_id, "");
-    assert_int_equal(e->fetches->error, STS_OK);
-    assert_int_equal(e->fetches->tried_ms[0], boot_ms); /* the rate limit counts it all the same */
+    assert_null(e->failure);
+    assert_int_equal(cache_tried_ms(e, 0), boot_ms); /* the rate limit counts it all the same */
     cache_free(cache);
 }
 
@@ -263,16 +275,52 @@ test_fetches_are_remembered(void **state)
     snprintf(failure.detail, sizeof failure.detail, "HTTP status 503");
     for (int i = 0; i < 4; i++) {
         pass(10);
-        cache_note_fetch(cache, e, 0);
+        cache_note_fetch(e, boot_ms);
     }
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(e->fetches->tried_ms[i], boot_ms - i * 10000);
-    cache_note_failure(cache, e, "newid", &failure, 300);
-    assert_string_equal(e->fetches->failed_id, "newid");
-    assert_string_equal(e->fetches->detail, "HTTP status 503");
-    assert_int_equal(e->fetches->http_status, 503);
-    assert_int_equal(e->fetches->error, STS_HTTP_STATUS);
+    for (int i = 0; i < CACHE_TRIES; i++)
+        assert_int_equal(cache_tried_ms(e, (size_t)i), boot_ms - i * 10000);
+    cache_note_failure(cache, e, "newid", 77, &failure);
+    assert_string_equal(e->failure->id, "newid");
+    assert_string_equal(e->failure->detail, "HTTP status 503");
+    assert_int_equal(e->failure->http_status, 503);
+    assert_int_equal(e->failure->error, STS_HTTP_STATUS);
+    assert_int_equal(e->failure->seq, 77);
     assert_string_equal(e->id, "newid");
+    cache_free(cache);
+}
+
+static void
+test_a_try_counts_for_no_less_than_it_should(void **state)
+{
+    static const struct {
+        int64_t began_ms, noted_ms;
+    } cases[] = {{1, 1000}, {1000, 1000}, {1001, 2000}, {0, 1000}, {-5000, 1000}};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    assert_int_equal(cache_tried_ms(e, 0), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cache_note_fetch(e, cases[i].began_ms);
+        assert_int_equal(cache_tried_ms(e, 0), cases[i].noted_ms);
+    }
+    cache_free(cache);
+}
+
+static void
+test_a_failure_whose_try_was_forgotten_counts_from_now(void **state)
+{
+    const struct fetch_result failure = {.error = STS_TIMEOUT};
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    cache_note_fetch(e, boot_ms);
+    cache_forget_outcome(cache, e);
+    pass(10);
+    cache_note_failure(cache, e, "id1", 0, &failure);
+    assert_int_equal(cache_tried_ms(e, 0), boot_ms);
+    assert_non_null(cache_get(cache, DOMAIN, true)->failure);
     cache_free(cache);
 }
 
@@ -289,7 +337,8 @@ test_failed_refresh_is_put_off(void **state)
     set_policy(cache, DOMAIN, 7 * DAY_S);
     pass(DAY_S);
     e = cache_get(cache, DOMAIN, true);
-    cache_note_failure(cache, e, "id2", &failure, 600);
+    cache_note_failure(cache, e, "id2", 0, &failure);
+    cache_put_off_refresh(cache, e, 600);
     assert_int_equal(e->refresh_ms, boot_ms + 600000);
     assert_string_equal(e->id, "id1");
     reopen(&store, &cache);
@@ -297,6 +346,15 @@ test_failed_refresh_is_put_off(void **state)
     assert_int_equal(e->refresh_ms, boot_ms + 600000);
     assert_int_equal(e->expires_ms, boot_ms + INT64_C(6000) * DAY_S);
     close_all(store, cache);
+}
+
+static uint64_t
+other_bytes(const struct cache *cache)
+{
+    struct cache_stats stats;
+
+    cache_stats(cache, &stats);
+    return stats.other_bytes;
 }
 
 static void
@@ -310,7 +368,8 @@ test_mx_sets(void **state)
     static const enum dane_state states[] = {DANE_USABLE, DANE_FAILED};
     struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
     struct entry *e = cache_want(cache, DOMAIN);
-    uint32_t bytes = e->bytes, size;
+    uint64_t bytes = other_bytes(cache);
+    uint32_t size;
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -322,7 +381,7 @@ test_mx_sets(void **state)
     assert_int_equal(e->mx->count, 2);
     assert_string_equal(e->mx->names, hosts[0]);
     assert_string_equal(e->mx->names + strlen(hosts[0]) + 1, hosts[1]);
-    assert_true(e->bytes > bytes + e->mx->size);
+    assert_true(other_bytes(cache) > bytes + e->mx->size);
     assert_false(e->mx->with_dane);
     assert_null(e->mx->dane);
     size = e->mx->size;
@@ -415,12 +474,12 @@ test_forget(void **state)
     assert_null(cache_get(cache, DOMAIN, true));
     set_policy(cache, DOMAIN, DAY_S);
     e = cache_get(cache, DOMAIN, false);
-    cache_note_fetch(cache, e, 0);
+    cache_note_fetch(e, boot_ms);
     cache_pin(e);
     cache_forget(cache, DOMAIN);
     assert_ptr_equal(cache_get(cache, DOMAIN, true), e);
     assert_null(e->policy);
-    assert_null(e->fetches);
+    assert_int_equal(cache_tried_ms(e, 0), 0);
     assert_string_equal(e->id, "");
     cache_unpin(cache, e);
     reopen(&store, &cache);
@@ -442,11 +501,13 @@ test_forget_outcome_keeps_the_policy(void **state)
     (void)state;
     set_policy(cache, DOMAIN, DAY_S);
     e = cache_get(cache, DOMAIN, false);
-    cache_note_fetch(cache, e, 0);
+    cache_note_fetch(e, boot_ms);
+    cache_note_failure(cache, e, "id2", 0, &(struct fetch_result){.error = STS_TIMEOUT});
     cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
     cache_forget_outcome(cache, e);
     assert_non_null(e->policy);
-    assert_null(e->fetches);
+    assert_null(e->failure);
+    assert_int_equal(cache_tried_ms(e, 0), 0);
     assert_int_equal(e->backoff_s, 0);
     cache_free(cache);
 }
@@ -511,7 +572,10 @@ main(void)
         IN_DIRECTORY(test_recheck_within_bounds),
         IN_DIRECTORY(test_policy_in_force_is_not_weakened),
         IN_DIRECTORY(test_new_policy_forgets_the_outcome),
+        IN_DIRECTORY(test_a_failure_is_kept_for_a_day),
         IN_DIRECTORY(test_fetches_are_remembered),
+        IN_DIRECTORY(test_a_try_counts_for_no_less_than_it_should),
+        IN_DIRECTORY(test_a_failure_whose_try_was_forgotten_counts_from_now),
         IN_DIRECTORY(test_failed_refresh_is_put_off),
         IN_DIRECTORY(test_mx_sets),
         IN_DIRECTORY(test_dane_outlives_failed_lookups),

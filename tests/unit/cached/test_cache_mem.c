@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,16 +96,18 @@ test_entry_moves_to_the_half_it_belongs_to(void **state)
     struct cache_mem *m = cache_mem_new(1 << 20);
     struct cache_stats stats;
     struct entry *e = add(m, 1);
-    uint32_t bare = e->bytes;
+    uint64_t bare;
 
     (void)state;
+    cache_mem_stats(m, &stats);
+    bare = stats.other_bytes;
     add(m, 2);
     give_policy(m, e);
     cache_mem_stats(m, &stats);
     assert_int_equal(stats.policies, 1);
     assert_int_equal(stats.others, 1);
-    assert_int_equal(stats.policy_bytes, e->bytes);
-    assert_true(e->bytes >= bare + policy_size(e->policy));
+    assert_int_equal(stats.other_bytes, bare);
+    assert_true(stats.policy_bytes >= bare + policy_size(e->policy));
     cache_mem_take(m, e);
     policy_free(e->policy);
     e->policy = NULL;
@@ -193,6 +196,90 @@ test_walk_sees_all(void **state)
     cache_mem_free(NULL);
 }
 
+/* What the program has from malloc, and how much of a block that leaves out. `in_use` is 0 under
+ * valgrind, whose malloc does not tell. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+size_t __sanitizer_get_current_allocated_bytes(void);
+enum { UNTOLD = sizeof(size_t) };
+
+static size_t
+in_use(void)
+{
+    return __sanitizer_get_current_allocated_bytes();
+}
+#else
+enum { UNTOLD = 0 };
+
+static size_t
+in_use(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+#endif
+
+/* With all that an entry can have. */
+static void
+fill(struct cache_mem *m, int n)
+{
+    struct entry *e = add(m, n);
+
+    give_policy(m, e);
+    cache_mem_take(m, e);
+    e->mx = alloc_zero(1, sizeof *e->mx + (size_t)(n % 100));
+    e->failure = alloc_zero(1, sizeof *e->failure + (size_t)(n % 50));
+    e->old_ids = alloc_zero(RECORD_OLD_IDS, sizeof *e->old_ids);
+    cache_mem_settle(m, e);
+}
+
+static void
+test_account_is_what_malloc_gave(void **state)
+{
+    enum { MANY = 10000, BLOCKS = MANY / 2 * (1 + 5) };
+    struct cache_mem *m = cache_mem_new(1 << 30);
+    struct cache_stats stats;
+    size_t before = in_use();
+    double given;
+
+    (void)state;
+    for (int n = 0; n < MANY; n++)
+        n % 2 == 0 ? (void)add(m, n) : fill(m, n);
+    given = (double)(in_use() - before + BLOCKS * UNTOLD);
+    if (in_use() == 0)
+        skip();
+    cache_mem_stats(m, &stats);
+    assert_in_range(stats.policies, MANY / 2, MANY / 2);
+    assert_true((double)(stats.policy_bytes + stats.other_bytes) > 0.98 * given);
+    assert_true((double)(stats.policy_bytes + stats.other_bytes) < 1.02 * given);
+    cache_mem_free(m);
+}
+
+/* What was taken from the account and what was given back are the same, whatever was done. */
+static void
+test_account_ends_at_nothing(void **state)
+{
+    struct cache_mem *m = cache_mem_new(1 << 20);
+    struct cache_stats stats;
+
+    (void)state;
+    for (int n = 0; n < 20; n++)
+        n % 2 == 0 ? (void)add(m, n) : fill(m, n);
+    for (int n = 1; n < 20; n += 4) {
+        struct entry *e = cache_mem_find(m, n < 10 ? "d001.example" : "d013.example");
+
+        cache_mem_touch(m, e);
+        cache_mem_drop_failure(m, e);
+        assert_null(e->failure);
+        assert_ptr_equal(cache_mem_find(m, e->domain), e);
+    }
+    cache_mem_set_limit(m, 0);
+    cache_mem_stats(m, &stats);
+    assert_int_equal(stats.policies + stats.others, 0);
+    assert_int_equal(stats.policy_bytes + stats.other_bytes, 0);
+    cache_mem_free(m);
+}
+
 int
 main(void)
 {
@@ -204,6 +291,8 @@ main(void)
         cmocka_unit_test(test_newest_stays_however_large),
         cmocka_unit_test(test_lower_limit_takes_effect),
         cmocka_unit_test(test_walk_sees_all),
+        cmocka_unit_test(test_account_is_what_malloc_gave),
+        cmocka_unit_test(test_account_ends_at_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

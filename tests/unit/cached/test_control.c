@@ -98,7 +98,7 @@ hold(struct desk *d, const char *domain, const char *mode)
 
     assert_int_equal(policy_parse(body, (size_t)len, &policy, NULL, 0), STS_OK);
     e = cache_want(d->control.cache, domain);
-    cache_set_policy(d->control.cache, e, policy, "id1");
+    cache_set_policy(d->control.cache, e, policy, "id1", 0);
     return e;
 }
 
@@ -307,8 +307,8 @@ test_show(void **state)
     int exit_code, tried;
     json_t *object;
 
-    cache_note_fetch(d->control.cache, e, 0);
-    cache_note_failure(d->control.cache, e, "id2", &failure, 300);
+    cache_note_fetch(e, clock_boot_ms());
+    cache_note_failure(d->control.cache, e, "id2", 0, &failure);
     object = json_of(run(d, "show A.example"));
     assert_int_equal(json_unpack(object, "{s:s s:s s:i s:{s:s s:s s:s s:i}}", "body", &body, "mode",
                                  &mode, "exit", &exit_code, "last_failure", "reason", &reason,

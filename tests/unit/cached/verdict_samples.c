@@ -51,11 +51,11 @@ verdict_sample(const struct facts *f)
     e->outcome_until_ms = f->outcome != STS_OK ? NOW_MS + f->outcome_until_ms : 0;
     e->backoff_s = (uint16_t)f->backoff_s;
     if (f->failure != STS_OK) {
-        e->fetches = calloc(1, sizeof *e->fetches);
-        e->fetches->error = f->failure;
-        e->fetches->tried_ms[0] = NOW_MS - f->tried_ago_ms;
-        e->fetches->http_status = 503;
-        strcpy(e->fetches->detail, "why");
+        e->failure = calloc(1, sizeof *e->failure + sizeof "why");
+        e->failure->error = f->failure;
+        e->failure->http_status = 503;
+        strcpy(e->failure->detail, "why");
+        cache_note_fetch(e, NOW_MS - f->tried_ago_ms);
     }
     return e;
 }
@@ -65,6 +65,6 @@ verdict_sample_free(struct entry *e)
 {
     policy_free(e->policy);
     free(e->mx);
-    free(e->fetches);
+    free(e->failure);
     free(e);
 }
