@@ -22,18 +22,20 @@ def main():
     parser = argparse.ArgumentParser(prog="contrib/bench", description="Measures sts-cached and sts-milter.")
     parser.add_argument("build", help=argparse.SUPPRESS)
     parser.add_argument("parts", nargs="*", metavar="PART",
-                        help=f"of {', '.join(PARTS)}; all by default, with --quick {', '.join(QUICK)}")
+                        help=f"of {', '.join(PARTS)}; all by default, with --quick {', '.join(QUICK)}. mail:WORDS: "
+                             "only those of its rows that hold these words")
     parser.add_argument("--quick", action="store_true", help="fewer points and rounds: under a minute")
     parser.add_argument("--json", action="store_true", help="every value measured, at the end")
     options = parser.parse_intermixed_args()
-    unknown = set(options.parts) - set(PARTS)
-    if unknown:
-        parser.error(f"no such part: {', '.join(unknown)}")
+    parts = [word.partition(":") for word in options.parts or (QUICK if options.quick else PARTS)]
+    for name, colon, _ in parts:
+        if name not in PARTS or (colon and name != "mail"):
+            parser.error(f"no such part: {name}{colon}")
     report = figures.Report(options.json)
     report.note(f"{datetime.date.today()}, {os.cpu_count()} cores, Linux {platform.release()}, load average "
                 f"{os.getloadavg()[0]:.1f}")
-    for name in options.parts or (QUICK if options.quick else PARTS):
-        with Stage(options.build) as stage:
+    for name, _, only in parts:
+        with Stage(options.build, only) as stage:
             PARTS[name](stage, report, options.quick)
     report.end()
 

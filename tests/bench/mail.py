@@ -18,7 +18,8 @@ def bench(stage, report, quick):
                  "nothing and with sts-milter", "", "bare/s", "ours/s", "ours:bare")
     environment = {**os.environ, "STS_LAB_BUILD": str(stage.build), "STS_LAB_CACHE": str(TOP / "build/lab-programs"),
                    "STS_LAB_LOGS": str(stage.directory / "lab-logs")}
-    words = ["bash", "-c", ENTER, TOP / "tests/system", TOP / "tests/bench/mail_inside.py", *(["--quick"] if quick else [])]
+    words = ["bash", "-c", ENTER, TOP / "tests/system", TOP / "tests/bench/mail_inside.py", "--rounds", 1 if quick else 5,
+             "--only", stage.only]
     with subprocess.Popen([str(word) for word in words], env=environment, stdout=subprocess.PIPE, text=True) as inside:
         for line in inside.stdout:
             row = json.loads(line)

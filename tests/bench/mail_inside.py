@@ -3,6 +3,9 @@
 Runs in the system tests' lab (tests/system/enter), whose Lab it starts: root is needed. Prints a row a line as JSON.
 """
 
+import argparse
+import functools
+import itertools
 import json
 import os
 import pathlib
@@ -39,6 +42,7 @@ default_transport = discard
 smtpd_client_connection_count_limit = 0
 smtpd_peername_lookup = no
 """
+REMOTE = 'remote-mailers = { "esmtp", "discard" }\n'  # the MTAs' ways out in MC and MAIN
 SESSIONS, HANGING = 64, 6
 SLOW_HOST = "127.0.5.98"
 TCP = {"bare": "inet:9901@127.0.0.1", "ours": "inet:9902@127.0.0.1"}
@@ -132,65 +136,94 @@ FRESH_SESSIONS = 4
 KEEP = "-d"  # one session brings one message after the other
 
 
-def compare(mtas, domain, recipients, messages, rounds, *options):
-    rates = {name: [] for name in mtas}
-    for mta in mtas.values():
-        mta.rate(domain, recipients, messages // 4, FRESH_SESSIONS, *options)
-    for _ in range(rounds):
-        for name, mta in mtas.items():
-            rates[name].append(mta.rate(domain, recipients, messages, FRESH_SESSIONS, *options))
-    return rates
-
-
 def start_milters(lab):
     build = pathlib.Path(os.environ["STS_LAB_BUILD"])
     for name, specification in (("unix", UNIX["bare"]), ("tcp", TCP["bare"])):
         lab._start(Process(f"bare-{name}", [build / "tests/bench/bare_milter", specification], lab.logs,
                            lambda specification=specification: accepts(specification)))
     conf = pathlib.Path("/run/lab/conf/tcp.conf")
-    conf.write_text(f'user = "sts-milter"\nsocket = "{TCP["ours"]}"\n')
+    conf.write_text(f'user = "sts-milter"\nsocket = "{TCP["ours"]}"\n{REMOTE}')
     lab._start(Process("sts-milter-tcp", [build / "sts-milter", "-f", "-c", conf], lab.logs, lambda: accepts(TCP["ours"])))
 
 
-def show(kind, what, rates):
-    ratios = [ours / bare for ours, bare in zip(rates["ours"], rates["bare"])]
-    print(json.dumps({"mta": kind, "what": what, "rates": rates, "ratio": ratios}), flush=True)
+class Bench:
+    """The rows, in the order in which they are measured, and the MTAs that they need."""
 
+    def __init__(self, lab, rounds):
+        self.lab, self.rounds = lab, rounds
+        self.domain = lab.domain("good", mode="enforce").name
+        self.numbers = itertools.count()
+        self.started = {}
 
-def measure(lab, quick):
-    rounds = 1 if quick else 5
-    domain = lab.domain("good", mode="enforce").name
-    mtas = {}
-    for place, kind in enumerate(("sendmail", "postfix")):
-        for way, sockets in (("unix", UNIX), ("tcp", TCP)):
-            mtas[kind, way] = {name: Mta(lab, kind, f"{way}-{name}", specification, 4 * place + 2 * (way == "tcp") + n)
-                               for n, (name, specification) in enumerate(sockets.items())}
-    for kind in ("sendmail", "postfix"):
-        for recipients, messages in ((1, 300), (10, 150), (50, 60)):
-            show(kind, f"unix, {recipients} recipients", compare(mtas[kind, "unix"], domain, recipients, messages, rounds))
-    for kind in ("sendmail", "postfix"):
-        show(kind, "TCP, 10 recipients", compare(mtas[kind, "tcp"], domain, 10, 100, rounds, KEEP))
-    subprocess.run(["ip", "route", "change", "table", "local", "local", "127.0.0.1", "dev", "lo", "proto", "kernel", "scope",
-                    "host", "src", "127.0.0.1", "quickack", "1"], check=True)
-    for kind in ("sendmail", "postfix"):
-        show(kind, "TCP, 10 recipients, route with quickack", compare(mtas[kind, "tcp"], domain, 10, 100, rounds, KEEP))
-    for kind in ("sendmail", "postfix"):
-        mta = mtas[kind, "unix"]["ours"]
+    def rows(self):
+        """MTA, what is measured, and what measures it."""
+        kinds = ("sendmail", "postfix")
+        for kind in kinds:
+            for recipients, messages in ((1, 300), (10, 150), (50, 60)):
+                yield kind, f"unix, {recipients} recipients", functools.partial(self.compare, kind, "unix", recipients, messages)
+        for route in ("", ", route with quickack"):
+            for kind in kinds:
+                yield kind, f"TCP, 10 recipients{route}", functools.partial(self.over_tcp, kind, route)
+        for kind in kinds:
+            yield (kind, f"sts-milter, {SESSIONS - HANGING} sessions: alone (for bare), beside {HANGING} that hang (for ours)",
+                   functools.partial(self.beside_hanging, kind))
+
+    def mtas(self, kind, way):
+        """One with each milter, started when first asked for."""
+        if (kind, way) not in self.started:
+            sockets = {"unix": UNIX, "tcp": TCP}[way]
+            self.started[kind, way] = {name: Mta(self.lab, kind, f"{way}-{name}", specification, next(self.numbers))
+                                       for name, specification in sockets.items()}
+        return self.started[kind, way]
+
+    def compare(self, kind, way, recipients, messages, *options):
+        mtas = self.mtas(kind, way)
+        rates = {name: [] for name in mtas}
+        for mta in mtas.values():
+            mta.rate(self.domain, recipients, messages // 4, FRESH_SESSIONS, *options)
+        for _ in range(self.rounds):
+            for name, mta in mtas.items():
+                rates[name].append(mta.rate(self.domain, recipients, messages, FRESH_SESSIONS, *options))
+        log = self.lab.logs / {"unix": "sts-milter.log", "tcp": "sts-milter-tcp.log"}[way]
+        last = [line for line in log.read_text().splitlines() if " message " in line][-1]
+        assert f"rcpts={recipients} asked={recipients} " in last, f"not every recipient had a verdict: {last}"
+        return rates
+
+    def over_tcp(self, kind, route):
+        quickack = ["quickack", "1" if route else "0"]
+        subprocess.run(["ip", "route", "change", "table", "local", "local", "127.0.0.1", "dev", "lo", "proto", "kernel", "scope",
+                        "host", "src", "127.0.0.1", *quickack], check=True)
+        return self.compare(kind, "tcp", 10, 100, KEEP)
+
+    def beside_hanging(self, kind):
+        mta = self.mtas(kind, "unix")["ours"]
         rates = {"bare": [], "ours": []}
-        for _ in range(rounds):
-            rates["bare"].append(mta.rate(domain, 1, 1500, SESSIONS - HANGING, KEEP))
+        for _ in range(self.rounds):
+            rates["bare"].append(mta.rate(self.domain, 1, 1500, SESSIONS - HANGING, KEEP))
             with HangingSessions(mta.address) as hanging:
-                rates["ours"].append(mta.rate(domain, 1, 1500, SESSIONS - HANGING, KEEP))
+                rates["ours"].append(mta.rate(self.domain, 1, 1500, SESSIONS - HANGING, KEEP))
         assert hanging.recipients > 0
-        show(kind, f"sts-milter, {SESSIONS - HANGING} sessions: alone (for bare), beside {HANGING} that hang (for ours)", rates)
+        return rates
+
+
+def measure(lab, rounds, only):
+    for kind, what, run in Bench(lab, rounds).rows():
+        if only in f"{kind}: {what}":
+            rates = run()
+            ratios = [ours / bare for ours, bare in zip(rates["ours"], rates["bare"])]
+            print(json.dumps({"mta": kind, "what": what, "rates": rates, "ratio": ratios}), flush=True)
 
 
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--only")
+    options = parser.parse_args()
     lab = Lab()
     try:
         lab.start()
         lab.daemons.milter.stop()
-        lab.daemons.milter_conf.write_text('user = "sts-milter"\nsocket-group = "postfix"\n')
+        lab.daemons.milter_conf.write_text(f'user = "sts-milter"\nsocket-group = "postfix"\n{REMOTE}')
         lab.daemons.milter.start()
         lab.source_environment = {**lab.programs.environment(), "MAIL_CONFIG": "/run/lab/source"}
         lab.source_environment["LD_LIBRARY_PATH"] += f":{lab.programs.root}/usr/lib/postfix"
@@ -200,7 +233,7 @@ def main():
         lab.dns.change({("*.slow.test", "TXT"): ['"v=STSv1; id=1;"'], ("*.slow.test", "A"): [SLOW_HOST]})
         lab.dns.silence("hang.test")
         start_milters(lab)
-        measure(lab, "--quick" in sys.argv)
+        measure(lab, options.rounds, options.only)
     finally:
         lab.stop()
 

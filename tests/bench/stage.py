@@ -48,8 +48,8 @@ def wait_for(condition, what, seconds=START_S):
 class Stage:
     """A temporary directory and everything that runs in it; leaving it ends all of that."""
 
-    def __init__(self, build):
-        self.build = pathlib.Path(build)
+    def __init__(self, build, only=""):
+        self.build, self.only = pathlib.Path(build), only  # of the part's rows those that hold `only`
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sts-bench-"))
         self.running = []
 
