@@ -39,12 +39,11 @@ struct conn {
     struct buf in, out;
     STAILQ_HEAD(, slot) slots; /* in order of the questions */
     size_t slot_count;
-    struct slot *spare; /* while the pump runs: it serves one question after the other */
-    int64_t read_ms;    /* when the bytes taken now arrived */
-    short watched;      /* EV_READ, EV_WRITE: the events that are added */
-    size_t held;        /* bytes of answers that wait for an earlier one */
-    size_t counted;     /* of this client in `unread_bytes` */
-    bool moved;         /* a whole frame was taken, or something written */
+    int64_t read_ms; /* when the bytes taken now arrived */
+    short watched;   /* EV_READ, EV_WRITE: the events that are added */
+    size_t held;     /* bytes of answers that wait for an earlier one */
+    size_t counted;  /* of this client in `unread_bytes` */
+    bool moved;      /* a whole frame was taken, or something written */
     bool stall_clock_runs;
     bool eof;      /* the client sends no more */
     bool stopped;  /* we take no more */
@@ -54,21 +53,12 @@ struct conn {
 /* --- slots ------------------------------------------------------------------------------------ */
 
 static struct slot *
-slot_new(struct conn *c)
+slot_add(struct conn *c)
 {
     struct slot *slot = alloc_zero(1, sizeof *slot);
 
     slot->conn = c;
     buf_init(&slot->reply, c->kind == CONN_QUERY ? PROTO_REPLY_MAX : PROTO_CONTROL_MAX);
-    return slot;
-}
-
-static struct slot *
-slot_add(struct conn *c)
-{
-    struct slot *slot = c->spare != NULL ? c->spare : slot_new(c);
-
-    c->spare = NULL;
     STAILQ_INSERT_TAIL(&c->slots, slot, link);
     c->slot_count++;
     return slot;
@@ -77,30 +67,8 @@ slot_add(struct conn *c)
 static void
 slot_free(struct slot *slot)
 {
-    if (slot == NULL)
-        return;
     buf_done(&slot->reply);
     free(slot);
-}
-
-/* A slot that was answered becomes the spare one. */
-static void
-slot_remove(struct conn *c, struct slot *slot)
-{
-    STAILQ_REMOVE_HEAD(&c->slots, link);
-    c->slot_count--;
-    slot_free(c->spare);
-    slot->done = slot->asks_again = false;
-    slot->token = NULL;
-    buf_reset(&slot->reply);
-    c->spare = slot;
-}
-
-static void
-drop_spare(struct conn *c)
-{
-    slot_free(c->spare);
-    c->spare = NULL;
 }
 
 static void
@@ -117,9 +85,11 @@ collect(struct conn *c)
     struct slot *slot;
 
     while ((slot = STAILQ_FIRST(&c->slots)) != NULL && slot->done) {
+        STAILQ_REMOVE_HEAD(&c->slots, link);
+        c->slot_count--;
         c->held -= slot->reply.len;
         proto_encode(&c->out, buf_string(&slot->reply), slot->reply.len);
-        slot_remove(c, slot);
+        slot_free(slot);
     }
 }
 
@@ -127,51 +97,77 @@ collect(struct conn *c)
 
 /* `j` NULL: there was nothing to judge. */
 static void
-reply(struct slot *slot, const struct judgement *j)
+write_reply(const struct conn *c, const struct map_request *request, const struct judgement *j,
+            struct buf *out)
 {
-    replies_write(&slot->request, j, slot->conn->service->settings, &slot->reply);
-    if (buf_failed(&slot->reply)) {
-        buf_reset(&slot->reply);
-        buf_add_string(&slot->reply, "TEMP the reply would be too long");
+    replies_write(request, j, c->service->settings, out);
+    if (buf_failed(out)) {
+        buf_reset(out);
+        buf_add_string(out, "TEMP the reply would be too long");
     }
+}
+
+static void
+fill(struct slot *slot, const struct judgement *j)
+{
+    write_reply(slot->conn, &slot->request, j, &slot->reply);
     slot_finish(slot);
 }
 
-static void on_judged(const struct judgement *, void *);
-
-/* Asks for a slot's judgement; true when `j` holds it at once. */
-static bool
-ask(struct slot *slot, struct judgement *j)
+/* Answers a question that has no slot; it takes one only where an earlier answer is not there. */
+static void
+answer(struct conn *c, const struct map_request *request, const struct judgement *j)
 {
-    const struct map_request *request = &slot->request;
+    struct buf *reply = c->service->reply;
+    struct slot *slot;
+
+    buf_reset(reply);
+    write_reply(c, request, j, reply);
+    if (STAILQ_EMPTY(&c->slots)) {
+        proto_encode(&c->out, buf_string(reply), reply->len);
+    } else {
+        slot = slot_add(c);
+        buf_add(&slot->reply, reply->data, reply->len);
+        slot_finish(slot);
+    }
+}
+
+/* A refusal makes the daemon look whether there is a newer policy. */
+static void
+recheck(struct conn *c, const struct map_request *request, const struct judgement *j)
+{
+    if (replies_refuses_host(request, j))
+        query_recheck(c->service->engine, request->hop.domain);
+}
+
+/* A list that is too long for Sendmail is asked for again with the MX set. */
+static bool
+wants_mx_now(struct map_request *request, const struct judgement *j)
+{
+    if (!replies_wants_mx(request, j))
+        return false;
+    request->want_mx = true;
+    return true;
+}
+
+/* Asks for a request's judgement; true when `j` holds it at once, else `token` names the wait. */
+static bool
+ask(struct conn *c, struct map_request *request, int64_t arrived_ms, struct judgement *j,
+    struct query_token **token)
+{
     struct question question = {.domain = request->hop.domain,
                                 .want_mx = request->want_mx,
                                 .want_probe = request->want_probe,
                                 .host_only = request->hop.kind == NEXTHOP_HOST,
                                 .wait_ms = request->wait_ms,
-                                .arrived_ms = slot->arrived_ms};
+                                .arrived_ms = arrived_ms};
 
-    return query_ask(slot->conn->service->engine, &question, j, on_judged, slot, &slot->token);
-}
-
-static void
-settle(struct slot *slot, const struct judgement *j)
-{
-    struct conn *c = slot->conn;
-
-    reply(slot, j);
-    if (replies_refuses_host(&slot->request, j))
-        query_recheck(c->service->engine, slot->request.hop.domain);
-}
-
-/* A list that is too long for Sendmail is asked for again with the MX set. */
-static bool
-wants_mx_now(struct slot *slot, const struct judgement *j)
-{
-    if (!replies_wants_mx(&slot->request, j))
+    if (!query_ask(c->service->engine, &question, j, token))
         return false;
-    slot->request.want_mx = true;
-    return true;
+    if (!wants_mx_now(request, j))
+        return true;
+    question.want_mx = true;
+    return query_ask(c->service->engine, &question, j, token);
 }
 
 /* Comes from inside the query engine, which must not be asked again from here: that, and the rest
@@ -180,54 +176,66 @@ static void
 on_judged(const struct judgement *j, void *arg)
 {
     struct slot *slot = arg;
-    struct conn *c = slot->conn;
 
     slot->token = NULL;
-    if (wants_mx_now(slot, j)) {
+    if (wants_mx_now(&slot->request, j))
         slot->asks_again = true;
-    } else {
-        reply(slot, j);
-    }
-    event_active(c->readable, EV_READ, 0);
-}
-
-static void
-start_question(struct slot *slot)
-{
-    struct judgement j;
-
-    slot->asks_again = false;
-    if (!ask(slot, &j) || (wants_mx_now(slot, &j) && !ask(slot, &j)))
-        return;
-    settle(slot, &j);
+    else
+        fill(slot, j);
+    event_active(slot->conn->readable, EV_READ, 0);
 }
 
 static void
 ask_again(struct conn *c)
 {
+    struct judgement j;
     struct slot *slot;
 
     STAILQ_FOREACH(slot, &c->slots, link)
     {
-        if (slot->asks_again)
-            start_question(slot);
+        if (!slot->asks_again)
+            continue;
+        slot->asks_again = false;
+        if (ask(c, &slot->request, slot->arrived_ms, &j, &slot->token)) {
+            fill(slot, &j);
+            recheck(c, &slot->request, &j);
+        } else {
+            query_when_done(slot->token, on_judged, slot);
+        }
     }
+}
+
+static void
+wait_for_judgement(struct conn *c, const struct map_request *request, struct query_token *token)
+{
+    struct slot *slot = slot_add(c);
+
+    slot->request = *request;
+    slot->arrived_ms = c->read_ms;
+    slot->token = token;
+    query_when_done(token, on_judged, slot);
 }
 
 static void
 take_query(struct conn *c, struct span payload)
 {
-    struct slot *slot = slot_add(c);
+    struct map_request request;
+    struct query_token *token;
+    struct judgement j;
 
-    slot->arrived_ms = c->read_ms;
-    if (replies_read(payload, &slot->request)) {
-        slot->request.want_mx |= replies_needs_mx(&slot->request, c->service->settings);
-        start_question(slot);
+    if (!replies_read(payload, &request)) {
+        if (request.map != MAP_UNKNOWN)
+            query_note_no_domain(c->service->engine, c->read_ms);
+        answer(c, &request, NULL);
         return;
     }
-    if (slot->request.map != MAP_UNKNOWN)
-        query_note_no_domain(c->service->engine, slot->arrived_ms);
-    reply(slot, NULL);
+    request.want_mx |= replies_needs_mx(&request, c->service->settings);
+    if (ask(c, &request, c->read_ms, &j, &token)) {
+        answer(c, &request, &j);
+        recheck(c, &request, &j);
+    } else {
+        wait_for_judgement(c, &request, token);
+    }
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
@@ -425,7 +433,6 @@ pump(struct conn *c)
         frame = take_frames(c);
         alive = write_some(c);
     } while (alive && frame == PROTO_FRAME && may_take_more(c));
-    drop_spare(c);
     if (c->draining && frame == PROTO_PARTIAL)
         c->stopped = true;
     if (frame == PROTO_BAD)
@@ -500,7 +507,6 @@ conn_close(struct conn *c)
             control_cancel(c->service->control, slot);
         slot_free(slot);
     }
-    drop_spare(c);
     event_free(c->readable);
     event_free(c->writable);
     event_free(c->stalled);

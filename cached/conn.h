@@ -33,6 +33,7 @@ struct conn_service {
     struct control *control;
     struct stats *stats;
     const struct settings *settings;
+    struct buf *reply; /* room for one while it is made; PROTO_REPLY_MAX */
     void (*on_closed)(struct conn *, void *arg); /* the last thing that a conn does */
     void (*on_active)(struct conn *, void *arg); /* it was asked something */
     void *arg;

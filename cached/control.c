@@ -200,9 +200,11 @@ run_query(struct command *c)
     question.domain = hop.domain;
     question.host_only = hop.kind == NEXTHOP_HOST;
     job = control_job_new(c);
-    if (query_ask(c->control->engine, &question, &now, on_judgement, job, &job->token)) {
+    if (query_ask(c->control->engine, &question, &now, &job->token)) {
         write_judgement(&now, &out);
         control_job_reply(job, &out);
+    } else {
+        query_when_done(job->token, on_judgement, job);
     }
 }
 

@@ -15,6 +15,7 @@
 #include "cached/settings.h"
 #include "common/clock.h"
 #include "common/daemon.h"
+#include "common/proto.h"
 #include "common/sockspec.h"
 
 enum {
@@ -39,7 +40,8 @@ struct listeners {
     struct conn_service service;
     TAILQ_HEAD(conn_list, conn_link) connections; /* idle longest first */
     size_t count, max;
-    gid_t group; /* socket-group, or (gid_t)-1 */
+    struct buf reply; /* for all connections */
+    gid_t group;      /* socket-group, or (gid_t)-1 */
 };
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -303,6 +305,8 @@ listeners_start(struct listeners *all, const struct conn_service *service, size_
     all->service.on_closed = on_closed;
     all->service.on_active = on_active;
     all->service.arg = all;
+    all->service.reply = &all->reply;
+    buf_init(&all->reply, PROTO_REPLY_MAX);
     all->max =
         connections_max < LISTENER_CONNECTIONS_MAX ? connections_max : LISTENER_CONNECTIONS_MAX;
     for (size_t i = 0; i < all->socket_count; i++) {
@@ -369,5 +373,6 @@ listeners_close(struct listeners *all)
         stop_listening(&all->sockets[i]);
     while ((link = TAILQ_FIRST(&all->connections)) != NULL)
         conn_close(link->conn);
+    buf_done(&all->reply);
     free(all);
 }

@@ -495,7 +495,7 @@ answer_now(struct query_engine *q, const struct question *question, struct entry
 
 bool
 query_ask(struct query_engine *q, const struct question *question, struct judgement *now,
-          query_done_fn *done, void *arg, struct query_token **token)
+          struct query_token **token)
 {
     int64_t now_ms = clock_boot_ms(), wait_ms;
     struct entry *e;
@@ -527,11 +527,16 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
         return true;
     }
     *token = inflight_wait(r, q->base, wait_ms, on_deadline);
-    (*token)->done = done;
-    (*token)->arg = arg;
     (*token)->asked = *question;
     (*token)->asked.domain = r->entry->domain;
     return false;
+}
+
+void
+query_when_done(struct query_token *token, query_done_fn *done, void *arg)
+{
+    token->done = done;
+    token->arg = arg;
 }
 
 void

@@ -41,11 +41,13 @@ void query_engine_join_farm(struct query_engine *, struct farm *);
 /* Drops all waiters without a callback and cancels all work. */
 void query_engine_free(struct query_engine *);
 
-/* Asks. True: `*now` holds the answer already and `done` will not come. False: `done` comes once,
- * from the loop, unless query_cancel came first; `*token` names the wait. */
+/* Asks. True: `*now` holds the answer already. False: `*token` names the wait for it, and the
+ * caller says before it returns to the loop whom to tell: `done` comes once, from the loop, unless
+ * query_cancel came first. */
 struct query_token;
 MUST_CHECK bool query_ask(struct query_engine *, const struct question *, struct judgement *now,
-                          query_done_fn *, void *arg, struct query_token **token);
+                          struct query_token **token);
+void query_when_done(struct query_token *, query_done_fn *done, void *arg);
 void query_cancel(struct query_token *);
 /* A key that names no domain was answered without asking: counts and logs it like any question. */
 void query_note_no_domain(struct query_engine *, int64_t arrived_ms);

@@ -8,7 +8,7 @@
 
 bool
 query_ask(struct query_engine *q, const struct question *question, struct judgement *now,
-          query_done_fn *done, void *arg, struct query_token **token)
+          struct query_token **token)
 {
     q->asked = *question;
     strcpy(q->asked_domain, question->domain);
@@ -16,10 +16,17 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
         *now = q->judgement;
         return true;
     }
-    q->done = done;
-    q->arg = arg;
     *token = (struct query_token *)q;
     return false;
+}
+
+void
+query_when_done(struct query_token *token, query_done_fn *done, void *arg)
+{
+    struct query_engine *q = (struct query_engine *)token;
+
+    q->done = done;
+    q->arg = arg;
 }
 
 void

@@ -90,9 +90,11 @@ lab_put(struct lab *lab, struct question question, struct asker *asker)
     if (question.domain == NULL)
         question.domain = LAB_DOMAIN;
     question.arrived_ms = lab->boot_ms;
-    asker->at_once = query_ask(lab->engine, &question, &now, on_answer, asker, &asker->token);
+    asker->at_once = query_ask(lab->engine, &question, &now, &asker->token);
     if (asker->at_once)
         note(asker, &now);
+    else
+        query_when_done(asker->token, on_answer, asker);
 }
 
 void

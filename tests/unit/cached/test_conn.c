@@ -24,6 +24,7 @@ struct desk {
     struct settings settings;
     struct stats stats;
     struct conn_service service;
+    struct buf reply;
     struct conn *conn; /* NULL: it has closed itself */
     int client;
     struct buf got;
@@ -60,10 +61,12 @@ set_up(void **state)
                                        .engine = &d->engine,
                                        .stats = &d->stats,
                                        .settings = &d->settings,
+                                       .reply = &d->reply,
                                        .on_closed = on_closed,
                                        .on_active = on_active,
                                        .arg = d};
     buf_init(&d->got, 64 << 20);
+    buf_init(&d->reply, PROTO_REPLY_MAX);
     d->conn = conn_new(&d->service, ends[1], CONN_QUERY);
     *state = d;
     return 0;
@@ -78,6 +81,7 @@ tear_down(void **state)
         conn_close(d->conn);
     event_base_free(d->service.base);
     buf_done(&d->got);
+    buf_done(&d->reply);
     fake_query_done(&d->engine);
     if (d->client >= 0)
         close(d->client);

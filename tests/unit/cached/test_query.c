@@ -228,7 +228,7 @@ time_since_arrival_counts(void **state)
     struct query_token *token;
     struct judgement j;
 
-    assert_true(query_ask(lab->engine, &question, &j, NULL, NULL, &token));
+    assert_true(query_ask(lab->engine, &question, &j, &token));
     assert_int_equal(j.reason, STS_DEADLINE);
 }
 
