@@ -36,7 +36,7 @@ struct program {
     struct settings *begun_with; /* the farm keeps to these: what it reads only a restart changes */
     struct listeners *listeners;
     struct event_base *base;
-    struct event *on_stop, *on_interrupt, *on_reload, *drain_timer, *log_due;
+    struct event *on_stop, *on_interrupt, *on_reload, *drain_timer;
     struct store *store;
     struct cache *cache;
     struct source *source;
@@ -112,22 +112,16 @@ on_reload(int fd, short what, void *arg)
     daemon_ready();
 }
 
-/* --- log lines -------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
+/* What is logged in a turn of the loop is written at its end, in one go. */
 static void
-on_log_due(int fd, short what, void *arg)
+serve(struct program *p)
 {
-    (void)fd, (void)what, (void)arg;
-    log_flush();
-}
-
-/* Behind all that the loop has to do in this turn. */
-static void
-write_log_soon(void *arg)
-{
-    struct program *p = arg;
-
-    event_active(p->log_due, EV_TIMEOUT, 0);
+    log_gather(true);
+    while (event_base_loop(p->base, EVLOOP_ONCE) == 0 && !event_base_got_exit(p->base))
+        log_flush();
+    log_gather(false);
 }
 
 /* From before the sockets are there until somebody watches them. */
@@ -150,7 +144,6 @@ watch_signals(struct program *p)
     p->on_interrupt = evsignal_new(p->base, SIGINT, on_stop, p);
     p->on_reload = evsignal_new(p->base, SIGHUP, on_reload, p);
     p->drain_timer = event_new(p->base, -1, EV_PERSIST, on_drain_tick, p);
-    p->log_due = event_new(p->base, -1, 0, on_log_due, NULL);
     evsignal_add(p->on_stop, NULL);
     evsignal_add(p->on_interrupt, NULL);
     evsignal_add(p->on_reload, NULL);
@@ -290,7 +283,6 @@ stop(struct program *p)
     cache_free(p->cache);
     store_close(p->store);
     if (p->base != NULL) {
-        event_free(p->log_due);
         event_free(p->drain_timer);
         event_free(p->on_reload);
         event_free(p->on_interrupt);
@@ -314,9 +306,7 @@ run(struct program *p)
     }
     log_info("ready");
     daemon_ready();
-    log_gather(write_log_soon, p);
-    event_base_dispatch(p->base);
-    log_gather(NULL, NULL);
+    serve(p);
     stop(p);
     log_info("stopped");
     return DAEMON_EXIT_OK;

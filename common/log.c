@@ -8,7 +8,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-enum { LOG_GATHER_SIZE = 64 * 1024 };
+enum { LOG_GATHER_SIZE = 16 * 1024 };
 
 static const struct {
     int priority;
@@ -41,19 +41,15 @@ log_wants(enum log_level level)
 /* Lines of the thread that gathers, which wait to be written together. */
 static __thread struct {
     bool on;
-    log_due_fn *on_due;
-    void *arg;
     size_t len;
     char bytes[LOG_GATHER_SIZE];
 } gathered;
 
 void
-log_gather(log_due_fn *on_due, void *arg)
+log_gather(bool on)
 {
     log_flush();
-    gathered.on = on_due != NULL && !to_syslog;
-    gathered.on_due = on_due;
-    gathered.arg = arg;
+    gathered.on = on;
 }
 
 static void
@@ -161,7 +157,6 @@ static void
 finish(enum log_level level, struct log_line *line)
 {
     size_t len = make_printable(line);
-    bool first = gathered.len == 0;
 
     if (to_syslog) {
         syslog(levels[level].priority, "%.*s", (int)len, line->begin);
@@ -171,8 +166,6 @@ finish(enum log_level level, struct log_line *line)
     gathered.len += len;
     if (!gathered.on || level <= LOG_LEVEL_WARNING)
         log_flush();
-    else if (first)
-        gathered.on_due(gathered.arg);
 }
 
 struct log_line

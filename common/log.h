@@ -18,12 +18,11 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
  * stderr instead. Lines above `level` are dropped. Before this call: stderr, info. */
 void log_open(const char *name, bool to_stderr, enum log_level level);
 
-/* Gathers the info and debug lines that this thread writes to stderr from now on, at most 64 KiB of
- * them: a write for each would cost more than the rest of an answer. `on_due` comes when the first
- * one waits; it must see to it that log_flush() is called soon, or lines are late. A warning or
- * error takes what waits along at once. Lines of other threads may overtake. NULL ends it. */
-typedef void log_due_fn(void *arg);
-void log_gather(log_due_fn *on_due, void *arg);
+/* Gathers the info and debug lines that this thread writes to stderr from now on, at most 16 KiB of
+ * them: a write for each would cost more than the rest of an answer. Whoever turns it on calls
+ * log_flush() whenever the thread is going to wait. A warning or error takes what waits along at
+ * once. Lines of other threads may overtake. Turning it off writes what waits. */
+void log_gather(bool on);
 void log_flush(void);
 
 /* True when a line of this level would be written: guards work done only for the line. */
