@@ -17,6 +17,7 @@
 #include "cached/conn.h"
 #include "common/buf.h"
 #include "common/log.h"
+#include "common/proto.h"
 #include "tests/fake/query_lab.h"
 
 enum { ROUNDS = 10, MANY = 3 * CONN_PIPELINE_MAX };
@@ -25,6 +26,7 @@ struct desk {
     struct lab *lab;
     struct control control;
     struct conn_service service;
+    struct buf reply;
     struct conn *conn; /* NULL once it has ended */
     int client;
     unsigned asked;
@@ -66,9 +68,11 @@ open_desk(enum conn_kind kind)
                                        .control = &d->control,
                                        .stats = &d->lab->stats,
                                        .settings = &d->lab->settings,
+                                       .reply = &d->reply,
                                        .on_closed = on_closed,
                                        .on_active = on_active,
                                        .arg = d};
+    buf_init(&d->reply, PROTO_REPLY_MAX);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     d->client = pair[0];
     d->conn = conn_new(&d->service, pair[1], kind);
@@ -91,6 +95,7 @@ tear_down(void **state)
         conn_close(d->conn);
     control_done(&d->control);
     lab_free(d->lab);
+    buf_done(&d->reply);
     if (d->client >= 0)
         close(d->client);
     free(d);
