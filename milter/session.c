@@ -5,11 +5,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/nexthop.h"
 #include "milter/network.h"
 
 enum { VERDICT_DOWN = VERDICT_UNKNOWN + 1, VERDICT_COUNT };
+enum { PASSED_MAX = 8 };
+
+/* A next hop that was found to be usable. */
+struct passed {
+    struct nexthop hop;
+    enum verdict verdict;
+    int64_t until_ms;
+};
 
 /* The message under way; `rules` NULL: none. */
 struct message {
@@ -17,6 +26,8 @@ struct message {
     int64_t budget_ms;
     unsigned recipients, asked, refused, deferred;
     unsigned verdicts[VERDICT_COUNT];
+    struct passed passed[PASSED_MAX]; /* a ring */
+    unsigned passed_count;
     char quarantine_reason[REPLY_TEXT_SIZE];
     char header[200];
 };
@@ -113,7 +124,38 @@ needs_verdict(const struct settings *settings, const struct nexthop *hop)
            !settings_is_exempt_domain(settings, hop->domain);
 }
 
-/* Asks about one next hop and fills `out`. */
+/* Has this message been told a moment ago that the next hop may be used? Counts that verdict. */
+static bool
+has_passed(struct message *m, const struct nexthop *hop)
+{
+    unsigned kept = m->passed_count < PASSED_MAX ? m->passed_count : PASSED_MAX;
+    int64_t now_ms = clock_boot_ms();
+
+    for (const struct passed *p = m->passed; p < m->passed + kept; p++)
+        if (p->until_ms > now_ms && p->hop.kind == hop->kind &&
+            strcmp(p->hop.domain, hop->domain) == 0) {
+            m->verdicts[p->verdict]++;
+            return true;
+        }
+    return false;
+}
+
+/* Not a verdict that may be another one in a moment, nor one that has to be explained. */
+static bool
+is_worth_keeping(enum verdict verdict)
+{
+    return verdict == VERDICT_NONE || verdict == VERDICT_TESTING || verdict == VERDICT_SECURE ||
+           verdict == VERDICT_DANE;
+}
+
+static void
+keep_passed(struct message *m, const struct nexthop *hop, enum verdict verdict)
+{
+    m->passed[m->passed_count++ % PASSED_MAX] =
+        (struct passed){*hop, verdict, clock_boot_ms() + SESSION_VERDICT_MS};
+}
+
+/* Sees to a verdict on one next hop and fills `out`. */
 static void
 judge_hop(struct session *s, const struct nexthop *hop, struct judgement *out)
 {
@@ -126,6 +168,8 @@ judge_hop(struct session *s, const struct nexthop *hop, struct judgement *out)
     if (!needs_verdict(settings, hop))
         return;
     m->asked++;
+    if (has_passed(m, hop))
+        return;
     answered = asker_ask(m->rules->asker, hop, &m->budget_ms, &view);
     m->verdicts[answered ? (int)view.verdict : VERDICT_DOWN]++;
     out->action = reply_decide(settings, answered ? &view : NULL);
@@ -137,6 +181,8 @@ judge_hop(struct session *s, const struct nexthop *hop, struct judgement *out)
         out->reason = answered ? sts_error_name(view.reason) : "no-answer";
         reply_text(out->action, hop->domain, answered ? &view : NULL, out->text);
     }
+    if (answered && is_worth_keeping(view.verdict))
+        keep_passed(m, hop, view.verdict);
     if (answered)
         answer_view_done(&view);
 }

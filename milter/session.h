@@ -11,6 +11,11 @@
 #include "milter/reply.h"
 #include "milter/rules.h"
 
+/* A message's next hop that may be used is not asked about again for so long: a message has up to
+ * thousands of recipients, and most of them share a few next hops. What holds a recipient back is
+ * asked for each time. */
+enum { SESSION_VERDICT_MS = 1000 };
+
 struct session;
 
 /* What the MTA says of a recipient; each may be NULL or "". */

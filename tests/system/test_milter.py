@@ -297,6 +297,21 @@ def test_mixed_recipients_and_log(start, daemon):
     assert "secret" not in milter.log
 
 
+def test_one_question_for_recipients_of_one_domain(start, daemon):
+    """Of a message's recipients at a domain that may be used one costs a question, of those that may
+    not each does; all count, and the next message asks anew."""
+    daemon.answers = dict(VERDICTS)
+    milter = start()
+    with milter.talk() as talk:
+        codes = [talk.rcpt(f"{user}@{domain}").code for user in "ab" for domain in ("secure.test", "refuse.test", "none.test")]
+        assert codes == ["250", "451", "250"] * 2
+        assert daemon.keys == ["secure.test", "refuse.test", "none.test", "refuse.test"]
+        talk.end_of_message("Q1")
+        milter.wait_for_log("message queue-id=Q1 .*rcpts=6 asked=6 refused=2 deferred=0 none=2 testing=0 secure=2 dane=0 refuse=2")
+        assert talk.rcpt("a@secure.test").accepted
+        assert daemon.keys[4:] == ["secure.test"]
+
+
 def test_log_is_escaped(start):
     """What the MTA sends cannot forge log lines."""
     milter = start()

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "milter/session.h"
 
 /* --- a fake asker: domains that begin with the name of a verdict get it ---------- */
@@ -127,6 +128,7 @@ asks_about_the_next_hop(void **state)
             fail_msg("case %zu: action", i);
         if (strcmp(asked, cases[i].asked) != 0)
             fail_msg("case %zu: asked \"%s\", not \"%s\"", i, asked, cases[i].asked);
+        session_end(s, END_ACCEPTED, NULL);
     }
     session_free(s);
     rules_release(rules);
@@ -225,6 +227,64 @@ keeps_its_rules_to_the_end(void **state)
     rules_release(second);
 }
 
+/* A next hop that may be used is asked about once a message, and again after a while; one that
+ * holds the recipient back each time. Each recipient counts. */
+static void
+asks_once_a_message(void **state)
+{
+    static const struct {
+        const char *host, *asked;
+        int later_ms; /* after the one before */
+    } cases[] = {
+        {"secure.test", "secure.test ", 0},
+        {"secure.test", "", SESSION_VERDICT_MS - 1},
+        {"SECURE.test.", "", 0},
+        {"[secure.test]", "@secure.test ", 0},
+        {"secure.test", "secure.test ", 1},
+        {"none.test", "none.test ", 0},
+        {"testing.test", "testing.test ", 0},
+        {"dane.test", "dane.test ", 0},
+        {"none.test", "", 0},
+        {"testing.test", "", 0},
+        {"dane.test", "", 0},
+        {"refuse.test", "refuse.test ", 0},
+        {"refuse.test", "refuse.test ", 0},
+        {"pending.test", "pending.test ", 0},
+        {"pending.test", "pending.test ", 0},
+        {"unknown.test", "unknown.test ", 0},
+        {"unknown.test", "unknown.test ", 0},
+        {"down.test", "down.test ", 0},
+        {"down.test", "down.test ", 0},
+        {"none1.test:secure.test", "none1.test ", 0},
+        {"none2.test", "none2.test ", 0},
+        {"none3.test", "none3.test ", 0},
+        {"none4.test", "none4.test ", 0},
+        {"none5.test", "none5.test ", 0},
+        {"none3.test", "", 0},
+        {"secure.test", "secure.test ", 0}, /* more than eight were not kept */
+    };
+    struct rules *rules = rules_with("add-header = on");
+    struct session *s = session_new(false);
+    int64_t now_ms = 1000;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        clock_fake(now_ms += cases[i].later_ms, 0);
+        asked[0] = '\0';
+        (void)rcpt(s, rules, cases[i].host);
+        if (strcmp(asked, cases[i].asked) != 0)
+            fail_msg("case %zu: asked \"%s\", not \"%s\"", i, asked, cases[i].asked);
+    }
+    assert_string_equal(session_header(s),
+                        "asked=26 none=8 testing=2 secure=8 refuse=2 undecided=6");
+    session_end(s, END_ACCEPTED, "Q1");
+    asked[0] = '\0';
+    assert_int_equal(rcpt(s, rules, "secure.test"), ACTION_ACCEPT);
+    assert_string_equal(asked, "secure.test ");
+    session_free(s);
+    rules_release(rules);
+}
+
 int
 main(void)
 {
@@ -233,6 +293,7 @@ main(void)
         cmocka_unit_test(takes_the_mildest_of_several_hops),
         cmocka_unit_test(spares_exempt_clients),
         cmocka_unit_test(only_observes),
+        cmocka_unit_test(asks_once_a_message),
         cmocka_unit_test(holds_a_message_only_where_it_can),
         cmocka_unit_test(keeps_its_rules_to_the_end),
     };
