@@ -64,6 +64,12 @@ in_seconds(int64_t seconds)
     return clock_boot_ms() + seconds * SECOND_MS;
 }
 
+static uint32_t
+second_in(int64_t seconds)
+{
+    return (uint32_t)(in_seconds(seconds) / SECOND_MS);
+}
+
 static int64_t
 today(void)
 {
@@ -101,7 +107,6 @@ load(struct cache *c, const char *domain)
     e->source = SOURCE_LMDB;
     e->asked_day = (uint32_t)record.asked_day;
     e->seq = record.seq;
-    memcpy(e->id, record.id, sizeof e->id);
     cache_replace_old_ids(c, e, record.old_ids);
     if (e->fetched_s != record.fetched_s)
         cache_store_write(c->store, e); /* or each start would give it a whole new term */
@@ -161,7 +166,6 @@ drop_old(struct cache *c, struct entry *e)
     if (e->policy == NULL || now_ms < e->expires_ms)
         return e;
     cache_replace_policy(c, e, NULL);
-    e->id[0] = '\0';
     e->source = SOURCE_NONE;
     drop_from_store(c, e->domain);
     if (e->pinned || !is_empty(e, now_ms))
@@ -227,7 +231,7 @@ cache_clear_outcome(struct entry *e)
 {
     e->outcome = STS_OK;
     e->outcome_unknown = 0;
-    e->outcome_until_ms = 0;
+    e->outcome_until_s = 0;
     e->backoff_s = 0;
 }
 
@@ -254,15 +258,16 @@ static void
 note_old_id(struct cache *c, struct entry *e, const char *id)
 {
     struct record_old_id ids[RECORD_OLD_IDS] = {0};
+    const char *held = e->policy != NULL ? policy_id(e->policy) : "";
     size_t count = 1;
 
-    if (e->policy == NULL || e->id[0] == '\0' || strcmp(e->id, id) == 0)
+    if (held[0] == '\0' || strcmp(held, id) == 0)
         return;
-    cache_copy_id(ids[0].id, e->id);
+    cache_copy_id(ids[0].id, held);
     ids[0].superseded_s = clock_wall_s();
     for (size_t i = 0; e->old_ids != NULL && i < RECORD_OLD_IDS && count < RECORD_OLD_IDS; i++) {
         if (e->old_ids[i].id[0] != '\0' && strcmp(e->old_ids[i].id, id) != 0 &&
-            strcmp(e->old_ids[i].id, e->id) != 0)
+            strcmp(e->old_ids[i].id, held) != 0)
             ids[count++] = e->old_ids[i];
     }
     cache_replace_old_ids(c, e, ids);
@@ -286,13 +291,12 @@ cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const 
                  uint64_t seq)
 {
     note_old_id(c, e, id);
+    policy = policy_with_id(policy, id);
     cache_replace_policy(c, e, policy);
     e->expires_ms = in_seconds(policy_life_s(policy));
     e->refresh_ms = in_seconds(refresh_after_s(c, policy));
     e->source = SOURCE_FETCH;
     raise_seq(e, seq);
-    if (id != e->id)
-        cache_copy_id(e->id, id);
     if (e->asked_day == 0)
         e->asked_day = (uint32_t)today();
     cache_clear_outcome(e);
@@ -303,8 +307,8 @@ cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const 
 static void
 note_checked(struct entry *e, int64_t again_s)
 {
-    e->checked_ms = clock_boot_ms();
-    e->recheck_ms = in_seconds(clamp(again_s, RECHECK_MIN_S, RECHECK_MAX_S));
+    e->checked_s = second_in(0);
+    e->recheck_s = second_in(clamp(again_s, RECHECK_MIN_S, RECHECK_MAX_S));
 }
 
 void
@@ -318,7 +322,7 @@ cache_set_none(struct cache *c, struct entry *e, enum sts_error outcome, uint32_
     if (e->policy != NULL && clock_boot_ms() < e->expires_ms)
         return;
     e->outcome = (uint8_t)outcome;
-    e->outcome_until_ms = in_seconds(kept_s);
+    e->outcome_until_s = second_in(kept_s);
 }
 
 void
@@ -331,12 +335,12 @@ cache_set_unknown(struct cache *c, struct entry *e, enum sts_error outcome)
         wait_s = UNKNOWN_MAX_S;
     cache_clear_outcome(e);
     e->backoff_s = wait_s;
-    e->recheck_ms = in_seconds(wait_s);
+    e->recheck_s = second_in(wait_s);
     if (e->policy != NULL && clock_boot_ms() < e->expires_ms)
         return;
     e->outcome = (uint8_t)outcome;
     e->outcome_unknown = 1;
-    e->outcome_until_ms = in_seconds(wait_s);
+    e->outcome_until_s = second_in(wait_s);
 }
 
 void
@@ -393,8 +397,6 @@ cache_note_failure(struct cache *c, struct entry *e, const char *id, uint64_t se
     cache_mem_settle(c->mem, e);
     if (e->policy != NULL)
         raise_seq(e, seq);
-    else if (id != e->id)
-        cache_copy_id(e->id, id);
 }
 
 void
@@ -489,10 +491,9 @@ make_empty(struct cache *c, struct entry *e)
     e->old_ids = NULL;
     cache_mem_settle(c->mem, e);
     cache_clear_outcome(e);
-    e->checked_ms = e->recheck_ms = 0;
+    e->checked_s = e->recheck_s = 0;
     memset(e->tried_s, 0, sizeof e->tried_s);
     e->source = SOURCE_NONE;
-    e->id[0] = '\0';
 }
 
 void

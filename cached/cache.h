@@ -47,7 +47,8 @@ struct fetch_failure {
 
 enum { CACHE_TRIES = 3 };
 
-/* All *_ms are boot times. Fields are read by anyone, changed only through the functions below. */
+/* All *_ms are boot times, and so are those in seconds, but for `fetched_s`. Fields are read by
+ * anyone, changed only through the functions below. */
 struct entry {
     struct table_link link;
     struct entry *newer, *older;   /* order of use within its half */
@@ -55,21 +56,20 @@ struct entry {
     struct mx_set *mx;             /* NULL: never looked up or dropped */
     struct fetch_failure *failure; /* NULL: the last fetch did not fail */
     struct record_old_id *old_ids; /* RECORD_OLD_IDS of them, newest first; NULL: none */
-    uint64_t seq;      /* order of the policy, or of its tombstone, among the fetches of the farm */
-    int64_t fetched_s; /* wall time of the fetch */
+    uint64_t seq; /* order of the policy, or of its tombstone, among the fetches of the farm */
     int64_t expires_ms;            /* end of the policy's term */
     int64_t refresh_ms;            /* a whole fetch is due */
-    int64_t checked_ms;            /* the last answer about TXT; 0: none in this process */
-    int64_t recheck_ms;            /* TXT is to be asked again */
-    int64_t outcome_until_ms;      /* `outcome` is answered at once until then */
+    uint32_t fetched_s;            /* wall time of the fetch */
+    uint32_t checked_s;            /* the last answer about TXT; 0: none in this process */
+    uint32_t recheck_s;            /* TXT is to be asked again */
+    uint32_t outcome_until_s;      /* `outcome` is answered at once until then */
     uint32_t tried_s[CACHE_TRIES]; /* see cache_tried_ms */
     uint32_t asked_day;
-    uint16_t backoff_s;      /* unknown: the present wait */
-    uint8_t outcome;         /* enum sts_error while there is no policy; STS_OK: nothing known */
-    uint8_t outcome_unknown; /* the outcome is "unknown", not "none" */
-    uint8_t source;          /* enum answer_source: where the policy came from */
+    uint16_t backoff_s; /* unknown: the present wait */
+    uint8_t outcome;    /* enum sts_error while there is no policy; STS_OK: nothing known */
+    uint8_t outcome_unknown : 1; /* the outcome is "unknown", not "none" */
+    uint8_t source : 7;          /* enum answer_source: where the policy came from */
     uint8_t pinned;
-    char id[TXT_ID_SIZE]; /* TXT id of the policy, or of the last good record */
     char domain[];
 };
 

@@ -40,14 +40,13 @@ compare(uint64_t seq, uint64_t held)
 static enum cache_taken
 put_in_force(struct cache *c, struct entry *e, const struct record *record, struct policy *policy)
 {
-    cache_replace_policy(c, e, policy);
+    cache_replace_policy(c, e, policy_with_id(policy, record->id));
     if (!cache_store_start_term(e, record)) /* in this very second */
         e->expires_ms = e->refresh_ms = clock_boot_ms();
     e->seq = record->seq;
     e->source = SOURCE_REDIS;
     if (e->asked_day < (uint32_t)record->asked_day)
         e->asked_day = (uint32_t)record->asked_day;
-    memcpy(e->id, record->id, sizeof e->id);
     cache_replace_old_ids(c, e, record->old_ids);
     cache_clear_outcome(e);
     cache_mem_drop_failure(c->mem, e);

@@ -1,6 +1,7 @@
 #include "cached/cache_mem.h"
 
 #include <malloc.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,7 +163,7 @@ struct entry *
 cache_mem_add(struct cache_mem *m, const char *domain)
 {
     size_t len = strlen(domain);
-    struct entry *e = alloc_zero(1, sizeof *e + len + 1);
+    struct entry *e = alloc_zero(1, offsetof(struct entry, domain) + len + 1);
 
     memcpy(e->domain, domain, len + 1);
     table_add(m->table, &e->link);

@@ -16,9 +16,12 @@ cache_store_read(struct store *store, const char *domain, struct record *record)
     struct buf bytes;
 
     buf_init(&bytes, RECORD_MAX);
-    if (store_get(store, domain, &bytes, record) &&
-        policy_parse(record->body.at, record->body.len, &policy, NULL, 0) != STS_OK)
-        store_delete(store, domain);
+    if (store_get(store, domain, &bytes, record)) {
+        if (policy_parse(record->body.at, record->body.len, &policy, NULL, 0) == STS_OK)
+            policy = policy_with_id(policy, record->id);
+        else
+            store_delete(store, domain);
+    }
     record->body = (struct span){0};
     buf_done(&bytes);
     return policy;
@@ -44,7 +47,7 @@ cache_store_start_term(struct entry *e, const struct record *record)
         return false;
     if (refresh_s < 0 || refresh_s > life_s)
         refresh_s = life_s;
-    e->fetched_s = ahead ? now_s : record->fetched_s;
+    e->fetched_s = (uint32_t)(ahead ? now_s : record->fetched_s);
     e->expires_ms = clock_boot_ms() + left_s * SECOND_MS;
     e->refresh_ms = e->expires_ms - (life_s - refresh_s) * SECOND_MS;
     return true;
@@ -69,18 +72,21 @@ void
 cache_store_record(struct entry *e, struct record *record)
 {
     int64_t now_s = clock_wall_s(), now_ms = clock_boot_ms();
+    int64_t fetched_s =
+        not_negative(now_s + to_seconds(e->expires_ms - now_ms) - policy_life_s(e->policy));
+    const char *id = policy_id(e->policy);
 
-    e->fetched_s = now_s + to_seconds(e->expires_ms - now_ms) - policy_life_s(e->policy);
+    e->fetched_s = (uint32_t)fetched_s;
     *record = (struct record){
         .kind = RECORD_POLICY,
         .seq = e->seq,
-        .fetched_s = not_negative(e->fetched_s),
+        .fetched_s = fetched_s,
         .refresh_s = not_negative(now_s + to_seconds(e->refresh_ms - now_ms)),
         .asked_day = e->asked_day,
         .body = policy_body(e->policy),
     };
     memcpy(record->domain, e->domain, strlen(e->domain) + 1);
-    memcpy(record->id, e->id, sizeof record->id);
+    memcpy(record->id, id, strlen(id) + 1);
     if (e->old_ids != NULL)
         memcpy(record->old_ids, e->old_ids, sizeof record->old_ids);
 }

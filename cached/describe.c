@@ -119,7 +119,7 @@ set_policy_of_judgement(json_t *object, const struct judgement *j)
         return;
     }
     set_string(object, "mode", policy_mode_name(policy_mode(j->policy)));
-    set_string(object, "id", j->entry->id);
+    set_string(object, "id", policy_id(j->policy));
     set_integer(object, "max_age", policy_max_age_s(j->policy));
     set_integer(object, "expires", j->expires_s);
     set_integer(object, "fetched", j->entry->fetched_s);

@@ -124,7 +124,7 @@ show_entry(const struct entry *e, held_each_fn *each, void *arg)
     if (e == NULL || e->policy == NULL || e->expires_ms <= now_ms)
         return false;
     each(&(struct held_policy){.domain = e->domain,
-                               .id = e->id,
+                               .id = policy_id(e->policy),
                                .policy = e->policy,
                                .fetched_s = e->fetched_s,
                                .expires_s = verdict_expires_s(e, now_ms),

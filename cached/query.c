@@ -60,9 +60,10 @@ after_record(struct resolution *r)
     if (!r->record_found) {
         if (!r->force_fetch || !in_force)
             return STEP_MX;
-        snprintf(r->id, sizeof r->id, "%s", e->id); /* RFC 8461 s10.2: regardless of the record */
+        /* RFC 8461 s10.2: regardless of the record */
+        snprintf(r->id, sizeof r->id, "%s", policy_id(e->policy));
     } else if (in_force && !r->force_fetch &&
-               (strcmp(e->id, r->id) == 0 || cache_id_is_old(e, r->id))) {
+               (strcmp(policy_id(e->policy), r->id) == 0 || cache_id_is_old(e, r->id))) {
         return STEP_MX;
     }
     return query_may_fetch(e, r->id, now) ? STEP_LOCK : STEP_MX;

@@ -43,7 +43,7 @@ is_settled(const struct resolution *r)
         return false;
     if (r->force_fetch)
         return now < e->refresh_ms;
-    return strcmp(e->id, r->id) == 0 || cache_id_is_old(e, r->id);
+    return strcmp(policy_id(e->policy), r->id) == 0 || cache_id_is_old(e, r->id);
 }
 
 static void

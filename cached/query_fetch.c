@@ -54,7 +54,7 @@ policy_fetched(struct resolution *r, struct policy *policy)
         q->stats->weakened++;
         log_warning("alarm: the policy of %s became weaker: mode %s to %s, id %s to %s", e->domain,
                     policy_mode_name(policy_mode(e->policy)), policy_mode_name(policy_mode(policy)),
-                    e->id, r->id);
+                    policy_id(e->policy), r->id);
     }
     cache_set_policy(q->cache, e, policy, r->id, r->seq);
     r->fetched = true;

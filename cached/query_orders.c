@@ -12,6 +12,8 @@ enum {
     FETCH_WINDOW_MS = 5 * 60 * 1000 /* at most three fetches of a domain in it, whatever the ids */
 };
 
+#define SECOND_MS INT64_C(1000)
+
 bool
 query_may_fetch(const struct entry *e, const char *id, int64_t now_ms)
 {
@@ -29,12 +31,12 @@ query_keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
     bool fetch = false, look;
 
     if (verdict_policy_in_force(e, now)) {
-        fetch = now >= e->refresh_ms && query_may_fetch(e, e->id, now);
-        look = now >= e->recheck_ms;
-    } else if (now < e->outcome_until_ms) {
+        fetch = now >= e->refresh_ms && query_may_fetch(e, policy_id(e->policy), now);
+        look = now >= e->recheck_s * SECOND_MS;
+    } else if (now < e->outcome_until_s * SECOND_MS) {
         look = false;
     } else if (verdict_failure_stands(e, now)) {
-        look = now >= e->recheck_ms || now - cache_tried_ms(e, 0) >= FETCH_BACKOFF_MS;
+        look = now >= e->recheck_s * SECOND_MS || now - cache_tried_ms(e, 0) >= FETCH_BACKOFF_MS;
     } else {
         look = e->outcome_unknown;
     }
@@ -48,7 +50,7 @@ query_refresh(struct query_engine *q, const char *domain)
     struct entry *e = cache_get(q->cache, domain, true);
     int64_t now = clock_boot_ms();
 
-    if (!verdict_policy_in_force(e, now) || !query_may_fetch(e, e->id, now) ||
+    if (!verdict_policy_in_force(e, now) || !query_may_fetch(e, policy_id(e->policy), now) ||
         !query_begin_background(q, e, true))
         return false;
     q->stats->refreshes++;
@@ -61,7 +63,7 @@ query_recheck(struct query_engine *q, const char *domain)
     struct entry *e = cache_get(q->cache, domain, false);
     int64_t now = clock_boot_ms();
 
-    if (verdict_policy_in_force(e, now) && now - e->checked_ms >= VERDICT_RECHECK_MS)
+    if (verdict_policy_in_force(e, now) && now - e->checked_s * SECOND_MS >= VERDICT_RECHECK_MS)
         (void)query_begin_background(q, e, false);
 }
 

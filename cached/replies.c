@@ -326,7 +326,7 @@ replies_answer(const struct judgement *j, struct span *mx, struct span hosts[SOU
     if (j->policy == NULL)
         return a;
     a.mode = policy_mode_name(policy_mode(j->policy));
-    a.id = j->entry->id;
+    a.id = policy_id(j->policy);
     a.has_policy = true;
     a.max_age_s = policy_max_age_s(j->policy);
     a.expires_s = j->expires_s;

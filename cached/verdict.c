@@ -4,6 +4,8 @@
 
 #include "common/clock.h"
 
+#define SECOND_MS INT64_C(1000)
+
 enum { COMPARED_MAX = 64 };
 
 bool
@@ -23,7 +25,7 @@ verdict_failure_stands(const struct entry *e, int64_t now_ms)
 int64_t
 verdict_expires_s(const struct entry *e, int64_t now_ms)
 {
-    int64_t by_fetch = e->fetched_s + policy_life_s(e->policy);
+    int64_t by_fetch = (int64_t)e->fetched_s + policy_life_s(e->policy);
     int64_t by_boot_clock = clock_wall_s() + (e->expires_ms - now_ms) / 1000;
     int64_t apart = by_fetch - by_boot_clock;
 
@@ -43,7 +45,8 @@ static enum verdict_need
 refuse(struct judgement *out, enum sts_error reason, int64_t now_ms)
 {
     final(out, VERDICT_REFUSE, reason);
-    if (now_ms - out->entry->checked_ms < VERDICT_RECHECK_MS && out->entry->checked_ms != 0)
+    if (now_ms - out->entry->checked_s * SECOND_MS < VERDICT_RECHECK_MS &&
+        out->entry->checked_s != 0)
         return VERDICT_FINAL;
     return VERDICT_NEEDS_RECHECK;
 }
@@ -143,14 +146,14 @@ judge_absence(struct judgement *out, int64_t now_ms)
 {
     const struct entry *e = out->entry;
 
-    if (e->outcome != STS_OK && !e->outcome_unknown && now_ms < e->outcome_until_ms)
+    if (e->outcome != STS_OK && !e->outcome_unknown && now_ms < e->outcome_until_s * SECOND_MS)
         return final(out, VERDICT_NONE, (enum sts_error)e->outcome);
     if (verdict_failure_stands(e, now_ms)) {
         out->detail = e->failure->detail;
         out->http_status = e->failure->http_status;
         return final(out, VERDICT_NONE, e->failure->error);
     }
-    if (e->outcome_unknown && now_ms < e->outcome_until_ms + e->backoff_s * INT64_C(1000))
+    if (e->outcome_unknown && now_ms < (e->outcome_until_s + e->backoff_s) * SECOND_MS)
         return final(out, VERDICT_UNKNOWN, (enum sts_error)e->outcome);
     return VERDICT_NEEDS_TXT;
 }

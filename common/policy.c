@@ -8,7 +8,8 @@
 #include "common/domain.h"
 
 /* A million policies are held in memory, so a policy is one block: this header, the patterns, the
- * body, and behind it those patterns that the body does not hold in canonical form already. */
+ * id, the body, and behind it those patterns that the body does not hold in canonical form already.
+ */
 struct pattern {
     uint32_t at : 24; /* from the start of the body */
     uint32_t len : 8;
@@ -16,10 +17,10 @@ struct pattern {
 
 struct policy {
     uint32_t body_len;
-    uint32_t rewritten_len;
     uint32_t max_age_s;
     uint16_t mx_count;
     uint8_t mode;
+    uint8_t id_len;
     struct pattern mx[];
 };
 
@@ -265,10 +266,38 @@ read_body(struct reader *r, struct span body)
 
 /* --- the block ---------------------------------------------------------------------------- */
 
+/* Room for all; of the texts only their lengths are known so far. */
+static struct policy *
+make_block(const struct policy *head, size_t rewritten_len)
+{
+    size_t patterns_size = head->mx_count * sizeof head->mx[0];
+    struct policy *p =
+        alloc_bytes(sizeof *p + patterns_size + head->id_len + 1 + head->body_len + rewritten_len);
+
+    *p = *head;
+    return p;
+}
+
+static char *
+id_start(struct policy *p)
+{
+    return (char *)(p->mx + p->mx_count);
+}
+
 static const char *
 body_start(const struct policy *p)
 {
-    return (const char *)(p->mx + p->mx_count);
+    return policy_id(p) + p->id_len + 1;
+}
+
+static size_t
+rewritten_len(const struct policy *p)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < p->mx_count; i++)
+        len += p->mx[i].at >= p->body_len ? p->mx[i].len : 0;
+    return len;
 }
 
 /* Fills in the patterns of a body that read_body has found sound. */
@@ -295,22 +324,20 @@ place_patterns(struct policy *p, char *body)
         }
         next++;
     }
-    assert(next == p->mx + p->mx_count && rewritten == body + p->body_len + p->rewritten_len);
+    assert(next == p->mx + p->mx_count && rewritten == body + p->body_len + rewritten_len(p));
 }
 
 static struct policy *
 build(const struct reader *r, struct span body)
 {
     struct policy head = {.body_len = (uint32_t)body.len,
-                          .rewritten_len = (uint32_t)r->rewritten_len,
                           .max_age_s = r->max_age_s,
                           .mx_count = (uint16_t)r->mx_count,
                           .mode = (uint8_t)r->mode};
-    struct policy *p = alloc_bytes(policy_size(&head));
-    char *copy;
+    struct policy *p = make_block(&head, r->rewritten_len);
+    char *copy = id_start(p) + 1;
 
-    *p = head;
-    copy = (char *)(p->mx + p->mx_count);
+    id_start(p)[0] = '\0';
     memcpy(copy, body.at, body.len);
     place_patterns(p, copy);
     return p;
@@ -343,6 +370,22 @@ policy_parse(const char *body, size_t len, struct policy **out, char *detail, si
     return STS_OK;
 }
 
+struct policy *
+policy_with_id(struct policy *old, const char *id)
+{
+    size_t id_len = strlen(id), texts_len = old->body_len + rewritten_len(old);
+    struct policy head = *old, *p;
+
+    assert(id_len <= UINT8_MAX);
+    head.id_len = (uint8_t)id_len;
+    p = make_block(&head, texts_len - old->body_len);
+    memcpy(p->mx, old->mx, old->mx_count * sizeof old->mx[0]);
+    memcpy(id_start(p), id, id_len + 1);
+    memcpy(id_start(p) + id_len + 1, body_start(old), texts_len);
+    policy_free(old);
+    return p;
+}
+
 void
 policy_free(struct policy *p)
 {
@@ -367,6 +410,12 @@ policy_mode_name(enum policy_mode mode)
     };
 
     return names[mode];
+}
+
+const char *
+policy_id(const struct policy *p)
+{
+    return (const char *)(p->mx + p->mx_count);
 }
 
 uint32_t
@@ -398,12 +447,6 @@ struct span
 policy_body(const struct policy *p)
 {
     return (struct span){body_start(p), p->body_len};
-}
-
-size_t
-policy_size(const struct policy *p)
-{
-    return sizeof *p + p->mx_count * sizeof p->mx[0] + p->body_len + p->rewritten_len;
 }
 
 /* A host and what is left of it behind its first label, dot included. */

@@ -1,6 +1,6 @@
 /* policy - the MTA-STS policy file (RFC 8461 s3.2) and the matching of MX hosts (s4.1).
  * Reads bytes, gives values; knows nothing of fetching, caching or verdicts. A policy is one heap
- * block that holds the body and what was found in it, and does not change after policy_parse. */
+ * block that holds the body, what was found in it and its id, and does not change. */
 #ifndef STS_COMMON_POLICY_H
 #define STS_COMMON_POLICY_H
 
@@ -27,8 +27,13 @@ struct policy;
  * `detail_size` bytes, may be 0) says what is wrong and in which line. */
 MUST_CHECK enum sts_error policy_parse(const char *body, size_t len, struct policy **out,
                                        char *detail, size_t detail_size);
+/* The same policy (taken: use what is returned) with this id, copied, of less than 256 bytes. */
+MUST_CHECK struct policy *policy_with_id(struct policy *, const char *id);
 /* Accepts NULL. */
 void policy_free(struct policy *);
+
+/* The id of the TXT record that announced it (RFC 8461 s3.1); "" when it was given none. */
+const char *policy_id(const struct policy *);
 
 enum policy_mode policy_mode(const struct policy *);
 /* "enforce", "testing", "none". */
@@ -45,8 +50,6 @@ struct span policy_mx(const struct policy *, size_t index);
 
 /* The whole body as it was fetched. */
 struct span policy_body(const struct policy *);
-/* Bytes of memory that it holds, for the cache's account. */
-size_t policy_size(const struct policy *);
 
 /* True when `host` (normalised) is listed: equal to a pattern, or `*.` stands for exactly its
  * left-most label (RFC 8461 s4.1). */

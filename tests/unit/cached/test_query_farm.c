@@ -247,7 +247,7 @@ test_result_older_than_the_farms_is_dropped(void **state)
     news();
     lab_assert_told(&asker, VERDICT_SECURE, STS_OK);
     lab_fetch(lab, "none", WEEK_S);
-    assert_string_equal(cache_get(lab->cache, LAB_DOMAIN, false)->id, "2");
+    assert_string_equal(policy_id(cache_get(lab->cache, LAB_DOMAIN, false)->policy), "2");
     lab_assert_now(lab, VERDICT_SECURE, STS_OK);
     fake_farm_end(&farm, FAKE_SHARE);
 }

@@ -43,12 +43,12 @@ verdict_sample(const struct facts *f)
     if (f->mode != NULL)
         e->policy = verdict_sample_policy(f->mode, f->mx);
     e->expires_ms = NOW_MS + f->expires_in_ms;
-    e->checked_ms = f->checked_ago_ms != 0 ? NOW_MS - f->checked_ago_ms : 0;
+    e->checked_s = f->checked_ago_ms != 0 ? (uint32_t)((NOW_MS - f->checked_ago_ms) / 1000) : 0;
     if (f->has_mx_set)
         e->mx = make_mx_set(f);
     e->outcome = (uint8_t)f->outcome;
     e->outcome_unknown = f->unknown;
-    e->outcome_until_ms = f->outcome != STS_OK ? NOW_MS + f->outcome_until_ms : 0;
+    e->outcome_until_s = f->outcome != STS_OK ? (uint32_t)(NOW_MS / 1000 + f->outcome_until_s) : 0;
     e->backoff_s = (uint16_t)f->backoff_s;
     if (f->failure != STS_OK) {
         e->failure = calloc(1, sizeof *e->failure + sizeof "why");

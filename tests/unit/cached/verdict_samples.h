@@ -18,7 +18,7 @@ struct facts {
     int mx_until_ms;
     enum sts_error outcome;
     bool unknown;
-    int outcome_until_ms, backoff_s;
+    int outcome_until_s, backoff_s;
     enum sts_error failure;
     int tried_ago_ms;
 };
@@ -26,9 +26,9 @@ struct facts {
 #define ENFORCE .mode = "enforce", .expires_in_ms = SOON_MS
 #define LISTED .mx = "mx: mx1.a.test\nmx: *.b.test\n"
 #define MX_SET .has_mx_set = true, .mx_until_ms = SOON_MS
-#define OUTCOME(error, until_ms) .outcome = error, .outcome_until_ms = until_ms
-#define UNKNOWN(until_ms, wait_s)                                                                  \
-    OUTCOME(STS_DNS_TIMEOUT, until_ms), .unknown = true, .backoff_s = wait_s
+#define OUTCOME(error, until_s) .outcome = error, .outcome_until_s = until_s
+#define UNKNOWN(until_s, wait_s)                                                                   \
+    OUTCOME(STS_DNS_TIMEOUT, until_s), .unknown = true, .backoff_s = wait_s
 #define FAILED(ago_ms) .failure = STS_TLS_NAME, .tried_ago_ms = ago_ms
 
 /* A policy of that mode with these mx lines (NULL: none); the caller frees it. */
