@@ -1,22 +1,16 @@
 #include "cached/resp.h"
 
 #include <hiredis/hiredis.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/alloc.h"
 
 enum {
     ARGUMENTS_MAX = 128,
     HEADER_MAX = 24,     /* digits of a number or length, and more than any sane one */
     TEXT_MAX = 64 * 1024 /* a status or an error */
 };
-
-static void
-out_of_memory(void)
-{
-    fputs("error: out of memory\n", stderr);
-    abort(); /* as alloc.h does */
-}
 
 /* --- commands --------------------------------------------------------------------------------- */
 
@@ -38,7 +32,7 @@ resp_write(struct buf *out, const struct span *arguments, size_t count)
     }
     len = redisFormatCommandArgv(&command, (int)count, argv, lens);
     if (len < 0)
-        out_of_memory();
+        alloc_fail();
     buf_add(out, command, (size_t)len);
     redisFreeCommand(command);
 }
@@ -154,7 +148,7 @@ resp_reader_new(void)
 
     r->reader = redisReaderCreate();
     if (r->reader == NULL)
-        out_of_memory();
+        alloc_fail();
     return r;
 }
 

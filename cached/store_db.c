@@ -37,11 +37,19 @@ store_db_status_of(int error)
     case MDB_MAP_RESIZED:
         return STORE_DB_FAILED;
     case EINVAL: /* sizes in the file that no map can have */
-    case ENOMEM:
         return STORE_DB_DAMAGED;
+    case ENOMEM:
+        return STORE_DB_NO_MEMORY;
     default:
         return error < 0 ? STORE_DB_DAMAGED : STORE_DB_FAILED;
     }
+}
+
+void
+store_db_insist_on_memory(int error)
+{
+    if (error == ENOMEM)
+        alloc_fail();
 }
 
 enum store_db_status
@@ -50,7 +58,7 @@ store_db_leave(int error)
     enum store_db_status status = store_db_status_of(error);
 
     store_guard_leave();
-    if (status == STORE_DB_DAMAGED)
+    if (status == STORE_DB_DAMAGED || status == STORE_DB_NO_MEMORY)
         store_guard_mark();
     return status;
 }
@@ -113,6 +121,7 @@ open_databases(struct store_db *db, MDB_txn *txn, unsigned flags)
         error = mdb_dbi_open(txn, "due", flags, &db->index[STORE_DB_DUE]);
     if (!error)
         error = mdb_dbi_open(txn, "used", flags, &db->index[STORE_DB_USED]);
+    store_db_insist_on_memory(error);
     return error == MDB_NOTFOUND ? MDB_CORRUPTED : error;
 }
 
@@ -139,6 +148,7 @@ open_old(struct store_db *db)
     MDB_dbi dbi;
     int error = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
 
+    store_db_insist_on_memory(error);
     if (error)
         return store_db_status_of(error);
     error = mdb_dbi_open(txn, NULL, 0, &dbi);
@@ -146,6 +156,7 @@ open_old(struct store_db *db)
         error = mdb_stat(txn, dbi, &stat);
     if (!error)
         error = mdb_get(txn, dbi, &key, &value);
+    store_db_insist_on_memory(error);
     if (error == MDB_NOTFOUND && stat.ms_entries > 0)
         error = MDB_INVALID; /* LMDB, but not of ours */
     status = error ? store_db_status_of(error) : read_format(&value);
@@ -232,7 +243,7 @@ open_env(struct store_db *db, const char *path, int64_t size, enum store_db_acce
         size = STORE_DB_SIZE_MIN;
     mdb_env_set_assert(db->env, access == STORE_DB_LOOK ? on_expected_assert : on_lmdb_assert);
     error = mdb_env_set_maxdbs(db->env, DATABASES);
-    if (!error && access != STORE_DB_LOOK)
+    if (!error) /* not as large as the file says, who may be wrong */
         error = mdb_env_set_mapsize(db->env, (size_t)size / page * page);
     if (!error) /* without MDB_NOTLS a thread could not read in one transaction and write another */
         error = mdb_env_open(db->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags[access], FILE_MODE);
@@ -252,9 +263,13 @@ store_db_open(const char *path, int64_t size, enum store_db_access access, struc
     *out = NULL;
     store_guard_enter();
     error = open_env(db, path, size, access);
+    if (error == ENOMEM && !store_db_is_map_sane(path, size))
+        error = MDB_CORRUPTED;
+    store_db_insist_on_memory(error);
     status = error ? store_db_status_of(error) : open_old(db);
     if (status == STORE_DB_MISSING && access != STORE_DB_LOOK) {
         error = make_new(db);
+        store_db_insist_on_memory(error); /* a new file has no counts to mislead LMDB */
         status = store_db_status_of(error);
     }
     store_guard_leave();
@@ -303,6 +318,13 @@ read_begin(struct store_db *db)
     return mdb_txn_begin(db->env, NULL, MDB_RDONLY, &db->read);
 }
 
+static enum store_db_status
+read_end(int error)
+{
+    store_db_insist_on_memory(error);
+    return store_db_leave(error);
+}
+
 static void
 copy_value(const MDB_val *value, struct buf *bytes)
 {
@@ -325,7 +347,7 @@ store_db_get(struct store_db *db, const char *domain, struct buf *bytes)
             copy_value(&value, bytes);
         mdb_txn_reset(db->read);
     }
-    return store_db_leave(error);
+    return read_end(error);
 }
 
 /* In the order of the file: byte by byte, the shorter one first. */
@@ -398,7 +420,7 @@ step_record(struct store_db *db, char domain[DOMAIN_SIZE], struct buf *bytes, st
         }
         mdb_txn_reset(db->read);
     }
-    return store_db_leave(error);
+    return read_end(error);
 }
 
 enum store_db_status
@@ -433,5 +455,5 @@ store_db_index_next(struct store_db *db, enum store_db_index index, struct store
         }
         mdb_txn_reset(db->read);
     }
-    return store_db_leave(error);
+    return read_end(error);
 }

@@ -6,7 +6,8 @@
  *
  * Knows nothing of threads or queues, but may serve two: one calls the functions that read, the
  * other those that write. All stays in LMDB are guarded (store_guard.h), and what is read is
- * copied: no caller ever holds memory of the map. */
+ * copied: no caller ever holds memory of the map. Without memory to open the file or to read in it
+ * the program ends as alloc.h says. */
 #ifndef STS_CACHED_STORE_DB_H
 #define STS_CACHED_STORE_DB_H
 
@@ -23,9 +24,10 @@ enum store_db_status {
     STORE_DB_OK,
     STORE_DB_MISSING, /* no such key; at open: an empty file */
     STORE_DB_FULL,
-    STORE_DB_DAMAGED, /* no store of ours, or its pages make no sense */
-    STORE_DB_NEWER,   /* written by a later version of this program */
-    STORE_DB_FAILED   /* the system said no */
+    STORE_DB_DAMAGED,   /* no store of ours, or its pages make no sense */
+    STORE_DB_NEWER,     /* written by a later version of this program */
+    STORE_DB_NO_MEMORY, /* for a write; it may be damage: LMDB takes as much as the file says */
+    STORE_DB_FAILED     /* the system said no */
 };
 
 enum store_db_access {

@@ -23,6 +23,12 @@ struct store_db_key {
 };
 
 enum store_db_status store_db_status_of(int lmdb_error);
+/* Ends the program when LMDB had no memory to read: it takes little then, whatever the file says.
+ */
+void store_db_insist_on_memory(int lmdb_error);
+/* False when LMDB has to map more than any file of `size` bytes can need, which a damaged file may
+ * ask for. */
+bool store_db_is_map_sane(const char *path, int64_t size);
 /* Ends a stay in LMDB: leaves the guard, and has the file looked at by the next start when it makes
  * no sense. */
 enum store_db_status store_db_leave(int lmdb_error);

@@ -51,13 +51,22 @@ struct rescue {
     unsigned batched;
 };
 
+/* The new file is sound: it needs no more memory than there should be. The former file stays. */
+static enum store_db_status
+written(enum store_db_status status)
+{
+    if (status == STORE_DB_NO_MEMORY)
+        alloc_fail();
+    return status;
+}
+
 static enum store_db_status
 commit(struct rescue *r)
 {
     enum store_db_status status = STORE_DB_OK;
 
     if (r->batched > 0)
-        status = store_db_commit(r->to);
+        status = written(store_db_commit(r->to));
     if (status == STORE_DB_OK)
         r->progress->saved += r->batched;
     r->batched = 0;
@@ -84,9 +93,9 @@ save(struct rescue *r, const char *domain, const struct buf *bytes)
     buf_done(&known);
     if (status != STORE_DB_MISSING)
         return status;
-    status = r->batched == 0 ? store_db_begin(r->to) : STORE_DB_OK;
+    status = r->batched == 0 ? written(store_db_begin(r->to)) : STORE_DB_OK;
     if (status == STORE_DB_OK)
-        status = store_db_put(r->to, &record, bytes->data, bytes->len);
+        status = written(store_db_put(r->to, &record, bytes->data, bytes->len));
     if (status != STORE_DB_OK) {
         store_db_abort(r->to);
         r->batched = 0;
@@ -227,6 +236,11 @@ run_child(struct rescue *r, unsigned patience_s, enum store_db_status (*work)(st
         ;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
         r->progress->stalls++;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == ALLOC_EXIT) {
+        snprintf(r->progress->why, sizeof r->progress->why, "%s: %s", r->files->store,
+                 strerror(ENOMEM));
+        return STORE_DB_FAILED;
+    }
     return WIFEXITED(status) ? (enum store_db_status)WEXITSTATUS(status) : STORE_DB_DAMAGED;
 }
 

@@ -8,6 +8,11 @@
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
+enum { ALLOC_EXIT = 71 }; /* the status of a program that ended for lack of memory: EX_OSERR */
+
+/* Ends the program as the functions below do; for what a library reports that has no hook. */
+_Noreturn void alloc_fail(void);
+
 /* Like malloc, calloc and realloc; never NULL. A size of 0 gives a pointer that may be freed. */
 MUST_CHECK void *alloc_bytes(size_t size);
 MUST_CHECK void *alloc_zero(size_t count, size_t size);

@@ -1,7 +1,8 @@
-/* preload_alloc - an allocator that fails when a test says so (LD_PRELOAD).
+/* preload_alloc - memory, also by mmap, that is not there when a test says so (LD_PRELOAD).
  * The file named in PRELOAD_ALLOC holds three numbers of 32 bits, read anew each time: one
  * allocation in so many fails (0: none), counted over those of the object whose file name contains
- * the text in PRELOAD_CALLER ("" : of all); how many have failed, which is written here; unused. */
+ * the text in PRELOAD_CALLER ("" : of all); how many have failed; how many were counted. The last
+ * two are written here. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@ static const char *caller_part;
 static void *(*real_malloc)(size_t);
 static void *(*real_calloc)(size_t, size_t);
 static void *(*real_realloc)(void *, size_t);
+static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 
 __attribute__((constructor)) static void
 begin(void)
@@ -82,4 +84,14 @@ realloc(void *old, size_t size)
 {
     find_real();
     return fails_now(__builtin_return_address(0)) ? NULL : real_realloc(old, size);
+}
+
+void *
+mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    if (real_mmap == NULL)
+        *(void **)&real_mmap = dlsym(RTLD_NEXT, "mmap");
+    return fails_now(__builtin_return_address(0))
+               ? MAP_FAILED
+               : real_mmap(at, size, protection, flags, fd, offset);
 }

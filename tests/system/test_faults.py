@@ -396,6 +396,49 @@ def test_no_memory(own, tmp_path, caller, every):
     assert_secure(own, known)
 
 
+EACH_ALLOCATION = 3  # 1: all, in half a minute
+
+
+def ends_or_serves(own):
+    """Starts the daemon. Its exit status, or None when it came to be ready; it is ended then."""
+    ready = own.daemon.log_text().count("info: ready")
+    own.daemon.query_socket.unlink(missing_ok=True)
+    own.daemon.start_at_once()
+    wait_until(lambda: own.daemon.process.poll() is not None or own.daemon.log_text().count("info: ready") > ready,
+               own.daemon.log_text, 20)
+    if own.daemon.process.poll() is not None:
+        return own.daemon.process.returncode
+    own.daemon.kill()
+    return None
+
+
+@pytest.mark.parametrize("suspect", [False, True], ids=["sound", "suspect"])
+def test_no_memory_to_open_the_store(own, tmp_path, suspect):
+    """One allocation or map of LMDB fails while the store is opened, looked at and, after a crash, copied,
+    another one at each start: no start then, and no good store is taken for a damaged one."""
+    own.daemon.start()
+    known = publish(own, 3) + publish(own, 1, body=LARGE)
+    assert_secure(own, known)
+    assert own.daemon.stop() == 0
+    take_source_away(own)
+    allocator = Allocator(tmp_path, "liblmdb")
+    own.daemon.environment = allocator.environment
+    if suspect:
+        (own.daemon.state / "suspect").touch()
+    allocator.fail(1)
+    statuses = [ends_or_serves(own)]
+    while allocator.failed and not list(own.daemon.state.glob("*damaged*")):
+        allocator.fail(1 + EACH_ALLOCATION * len(statuses))
+        statuses.append(ends_or_serves(own))
+    print(statuses)
+    assert len(statuses) > 5 and set(statuses[:5]) <= {1, 71}
+    assert suspect or not allocator.failed
+    assert "Cannot allocate memory" in own.daemon.log_text() and "out of memory, the" in own.daemon.log_text()
+    own.daemon.environment = {}
+    own.daemon.start()
+    assert_secure(own, known)
+
+
 def try_verdict(own, domain):
     try:
         fields = own.verdict(domain)

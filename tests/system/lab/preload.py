@@ -45,8 +45,8 @@ class Allocator(_Preload):
         self.environment["PRELOAD_CALLER"] = caller
 
     def fail(self, every):
-        """One allocation in `every` fails from now on; 0: none."""
-        self._write(0, struct.pack("=I", every))
+        """One allocation in `every` fails from now on, counted from here; 0: none."""
+        self._write(0, struct.pack("=III", every, 0, 0))
 
     @property
     def failed(self):

@@ -438,6 +438,32 @@ test_wrong_page_count(void **state)
     free(bytes);
 }
 
+/* LMDB maps as much as its head says: what no machine has is damage, and no lack of memory. */
+static void
+test_impossible_sizes(void **state)
+{
+    enum { PAGE = 4096, MAP_SIZE_AT = 32, LAST_PAGE_AT = 136 };
+    static const struct {
+        size_t at;
+        int held;
+    } cases[] = {{MAP_SIZE_AT, RECORDS}, {LAST_PAGE_AT, 0}};
+    const uint64_t wrong = (uint64_t)1 << 50;
+    char *bytes = alloc_bytes(sound_len);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        memcpy(bytes, sound, sound_len);
+        for (size_t head = 0; head < 2; head++)
+            memcpy(bytes + head * PAGE + cases[i].at, &wrong, sizeof wrong);
+        write_file("policies.mdb", bytes, sound_len);
+        assert_int_equal(use_store(), cases[i].held);
+        assert_int_equal(use_store(), RECORDS);
+        assert_int_equal(sample_exists("policies.mdb.damaged"), cases[i].held == 0);
+        forget_kept();
+    }
+    free(bytes);
+}
+
 /* --- who makes the mark -------------------------------------------------- */
 
 static int
@@ -518,6 +544,7 @@ main(void)
         IN_DIRECTORY(test_interrupted_rescue_begins_again),
         IN_DIRECTORY(test_unsound_record_is_left_behind),
         IN_DIRECTORY(test_wrong_page_count),
+        IN_DIRECTORY(test_impossible_sizes),
         IN_DIRECTORY(test_mark_is_made_by_a_crash_inside_only),
         IN_DIRECTORY(test_a_hundred_random_ways), /* the last: it makes another file */
     };
