@@ -19,7 +19,7 @@
 #include "common/log.h"
 #include "tests/unit/cached/store_samples.h"
 
-enum { RECORDS = 2000, TRIALS = 24, PER_COMMIT = 100 };
+enum { RECORDS = 1000, TRIALS = 24, PER_COMMIT = 100 };
 
 /* A store with RECORDS records that were written over a few times, as a file in memory. */
 static char *sound;
@@ -328,12 +328,11 @@ test_truncated(void **state)
     int deaths = 0;
 
     (void)state;
-    for (int i = 0; i < 20; i++) {
-        size_t len =
-            (size_t)i < sizeof cuts / sizeof cuts[0] ? cuts[i] : sound_len / 20 * (size_t)i;
+    for (size_t i = 0; i < 10; i++) {
+        size_t len = i < sizeof cuts / sizeof cuts[0] ? cuts[i] : sound_len / 10 * i;
 
         write_file("policies.mdb", sound, len);
-        (void)used_safely("cut in trial", i, &deaths);
+        (void)used_safely("cut in trial", (int)i, &deaths);
         assert_true(sample_exists("policies.mdb.damaged"));
         forget_kept();
     }

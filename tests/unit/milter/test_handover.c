@@ -48,7 +48,7 @@ hands_over_settings_in_order(void **state)
 static void
 hands_over_long_lists(void **state)
 {
-    enum { MANY = 20000 };
+    enum { MANY = 7000 };
     struct settings *s = defaults(), *got = NULL;
     char error[300] = "";
     int parent, child;
