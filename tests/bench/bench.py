@@ -11,10 +11,11 @@ import hits
 import instructions
 import mail
 import million
+import rivals
 from stage import Stage
 
 PARTS = {"hits": hits.bench, "cold": cold.bench, "million": million.bench,
-         "instructions": instructions.bench, "mail": mail.bench}
+         "instructions": instructions.bench, "mail": mail.bench, "rivals": rivals.bench}
 QUICK = ("hits", "cold", "million")  # in under a minute
 
 

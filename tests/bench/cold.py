@@ -51,7 +51,7 @@ def while_fetching(stage, report, quick):
     count, rounds, seconds = (600, 3, 0.7) if quick else (3600, 7, 1.5)
     world = World(stage, HOT + rounds * count, elsewhere=True)
     cached, bare = Cached(stage, world, "meanwhile", core=None).start(), Bare(stage, "bare_epoll", core=None)
-    warm(stage, cached, 0, HOT)
+    warm(stage, cached.unix, 0, HOT)
     report.begin("meanwhile", f"{PACE} cached questions a second, idle and while cold domains are fetched {AT_ONCE} at once; "
                  f"{rounds} rounds of {seconds} s", "", "idle us", "fetching us", "ratio", "bare epoll meanwhile us",
                  "ratio to that", "cold/s meanwhile")

@@ -48,7 +48,7 @@ def bench(stage, report, _quick):
         return
     world = World(stage, DOMAINS)
     cached = Cached(stage, world, core=None).start()
-    warm(stage, cached, 0, DOMAINS)
+    warm(stage, cached.unix, 0, DOMAINS)
     cached.stop()
     ours = Counted(stage, "ours", [stage.program("sts-cached"), "-f", "-c", cached.config], cached.unix)
     theirs = Counted(stage, "bare", [stage.program("bare_epoll"), f"unix:{stage.directory}/counted.sock"],

@@ -108,8 +108,8 @@ def stop(process):
 class World:
     """DNS and policy hosts of the bench (world.c)."""
 
-    def __init__(self, stage, certificates, elsewhere=False):
-        self.dns_port, self.https_port = free_port(socket.SOCK_DGRAM), free_port()
+    def __init__(self, stage, certificates, elsewhere=False, ports=None):
+        self.dns_port, self.https_port = ports or (free_port(socket.SOCK_DGRAM), free_port())
         self.ca = stage.directory / "ca.pem"
         words = [stage.program("world"), self.dns_port, self.https_port, self.ca, certificates]
         self.process = stage.start([*ELSEWHERE, *words] if elsewhere else words, LOAD_CORE, stage.directory / "world.log")

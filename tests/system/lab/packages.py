@@ -53,14 +53,14 @@ def unpack(package, cache):
             (cache / "root" / program).chmod(0o755)
 
 
-def fetch(cache):
-    """Returns the Programs below `cache`; downloads and unpacks what is not there yet. Others may do the
+def fetch(cache, wanted=PACKAGES):
+    """Returns the Programs below `cache`; downloads and unpacks those that are not there yet. Others may do the
     same at the same time, with other packages."""
     cache = pathlib.Path(cache)
     (cache / "root").mkdir(parents=True, exist_ok=True)
     with open(cache / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for package in PACKAGES:
+        for package in wanted:
             complete = cache / f"complete-{package}"
             if not complete.exists():
                 unpack(package, cache)
