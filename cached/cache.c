@@ -154,13 +154,10 @@ is_empty(const struct entry *e, int64_t now_ms)
 
 /* Drops what is over. Returns NULL when nothing is left and nobody holds the entry. */
 static struct entry *
-drop_old(struct cache *c, struct entry *e)
+drop_old(struct cache *c, struct entry *e, int64_t now_ms)
 {
-    int64_t now_ms;
-
     if (e->policy == NULL && e->failure == NULL)
         return e;
-    now_ms = clock_boot_ms();
     if (!was_tried_lately(e, now_ms))
         cache_mem_drop_failure(c->mem, e);
     if (e->policy == NULL || now_ms < e->expires_ms)
@@ -177,15 +174,21 @@ drop_old(struct cache *c, struct entry *e)
 /* An entry in memory knows what LMDB knows: it was made by looking there. So domains without a
  * policy, nearly all, cost no read. */
 struct entry *
-cache_get(struct cache *c, const char *domain, bool store_too)
+cache_get_at(struct cache *c, const char *domain, bool store_too, int64_t now_ms)
 {
     struct entry *e = cache_mem_find(c->mem, domain);
 
     if (e != NULL) {
         cache_mem_touch(c->mem, e);
-        return drop_old(c, e);
+        return drop_old(c, e, now_ms);
     }
     return store_too && c->store != NULL ? load(c, domain) : NULL;
+}
+
+struct entry *
+cache_get(struct cache *c, const char *domain, bool store_too)
+{
+    return cache_get_at(c, domain, store_too, clock_boot_ms());
 }
 
 struct entry *

@@ -83,6 +83,8 @@ void cache_set_limits(struct cache *, int64_t memory_size, int64_t refresh_inter
  * LMDB too), their entry stays if it knows anything else. Valid until the next cache_* call that
  * may add or evict, unless pinned. */
 struct entry *cache_get(struct cache *, const char *domain, bool store_too);
+/* The same at `now_ms`, which the caller has just read from the boot clock. */
+struct entry *cache_get_at(struct cache *, const char *domain, bool store_too, int64_t now_ms);
 /* As cache_get, but makes an empty entry when there is none. */
 struct entry *cache_want(struct cache *, const char *domain);
 

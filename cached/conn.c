@@ -39,6 +39,7 @@ struct conn {
     struct buf in, out;
     STAILQ_HEAD(, slot) slots; /* in order of the questions */
     size_t slot_count;
+    int64_t now_ms;  /* boot time, read once an event */
     int64_t read_ms; /* when the bytes taken now arrived */
     short watched;   /* EV_READ, EV_WRITE: the events that are added */
     size_t held;     /* bytes of answers that wait for an earlier one */
@@ -160,7 +161,8 @@ ask(struct conn *c, struct map_request *request, int64_t arrived_ms, struct judg
                                 .want_probe = request->want_probe,
                                 .host_only = request->hop.kind == NEXTHOP_HOST,
                                 .wait_ms = request->wait_ms,
-                                .arrived_ms = arrived_ms};
+                                .arrived_ms = arrived_ms,
+                                .now_ms = c->now_ms};
 
     if (!query_ask(c->service->engine, &question, j, token))
         return false;
@@ -323,7 +325,7 @@ read_some(struct conn *c)
     if (room == 0)
         return true; /* full of frames that wait their turn */
     n = read(c->fd, bytes, room < sizeof bytes ? room : sizeof bytes);
-    c->read_ms = clock_boot_ms();
+    c->read_ms = c->now_ms;
     if (n > 0)
         buf_add(&c->in, bytes, (size_t)n);
     else if (n == 0)
@@ -452,6 +454,7 @@ on_readable(int fd, short what, void *arg)
     struct conn *c = arg;
 
     (void)fd, (void)what;
+    c->now_ms = clock_boot_ms();
     if (may_take_more(c) && !c->eof && !read_some(c))
         conn_close(c);
     else
@@ -461,8 +464,11 @@ on_readable(int fd, short what, void *arg)
 static void
 on_writable(int fd, short what, void *arg)
 {
+    struct conn *c = arg;
+
     (void)fd, (void)what;
-    pump(arg);
+    c->now_ms = clock_boot_ms();
+    pump(c);
 }
 
 static void

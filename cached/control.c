@@ -198,6 +198,7 @@ run_query(struct command *c)
         return;
     }
     question.domain = hop.domain;
+    question.now_ms = question.arrived_ms;
     question.host_only = hop.kind == NEXTHOP_HOST;
     job = control_job_new(c);
     if (query_ask(c->control->engine, &question, &now, &job->token)) {

@@ -483,7 +483,9 @@ static bool
 answer_now(struct query_engine *q, const struct question *question, struct entry *e, int64_t now_ms,
            struct judgement *now)
 {
-    speak(q, now, now_ms - question->arrived_ms);
+    bool was_read = e != NULL && e->source == SOURCE_LMDB; /* which takes time, unlike memory */
+
+    speak(q, now, (was_read ? clock_boot_ms() : now_ms) - question->arrived_ms);
     if (e == NULL)
         return true;
     if (e->policy != NULL)
@@ -498,7 +500,7 @@ bool
 query_ask(struct query_engine *q, const struct question *question, struct judgement *now,
           struct query_token **token)
 {
-    int64_t now_ms = clock_boot_ms(), wait_ms;
+    int64_t now_ms = question->now_ms, wait_ms;
     struct entry *e;
     struct resolution *r;
     enum verdict_need need;
@@ -507,7 +509,7 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
         return answer_unseen(q, question->domain, STS_OFF, question->arrived_ms, now);
     /* What is not in memory Redis is asked for, where it can be: it may be newer there than here.
      */
-    e = cache_get(q->cache, question->domain, !farm_is_up(q->farm));
+    e = cache_get_at(q->cache, question->domain, !farm_is_up(q->farm), now_ms);
     need = query_judge(q, e, question, now_ms, now);
     if (need == VERDICT_FINAL) {
         if (!may_be_rescued(inflight_find(q->inflight, question->domain), now))

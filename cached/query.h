@@ -27,6 +27,7 @@ struct question {
     bool want_probe;    /* where `probe` is on: judge the listed hosts' TLS too; with want_mx */
     int64_t wait_ms;    /* answer within; negative: answer-deadline; 0: now, from what is known */
     int64_t arrived_ms; /* boot time at which the frame arrived */
+    int64_t now_ms; /* boot time, by which what is known is judged; a batch shares one reading */
 };
 
 /* Borrowed, valid only during the callback (or, when query_ask answered on the spot, until the next

@@ -89,7 +89,7 @@ lab_put(struct lab *lab, struct question question, struct asker *asker)
     memset(asker, 0, sizeof *asker);
     if (question.domain == NULL)
         question.domain = LAB_DOMAIN;
-    question.arrived_ms = lab->boot_ms;
+    question.arrived_ms = question.now_ms = lab->boot_ms;
     asker->at_once = query_ask(lab->engine, &question, &now, &asker->token);
     if (asker->at_once)
         note(asker, &now);

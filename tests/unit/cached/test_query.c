@@ -223,8 +223,10 @@ static void
 time_since_arrival_counts(void **state)
 {
     struct lab *lab = *state;
-    struct question question = {
-        .domain = LAB_DOMAIN, .wait_ms = -1, .arrived_ms = lab->boot_ms - LAB_DEADLINE_MS};
+    struct question question = {.domain = LAB_DOMAIN,
+                                .wait_ms = -1,
+                                .arrived_ms = lab->boot_ms - LAB_DEADLINE_MS,
+                                .now_ms = lab->boot_ms};
     struct query_token *token;
     struct judgement j;
 
