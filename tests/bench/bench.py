@@ -11,11 +11,13 @@ import hits
 import instructions
 import mail
 import million
+import recipients
 import rivals
 from stage import Stage
 
 PARTS = {"hits": hits.bench, "cold": cold.bench, "million": million.bench,
-         "instructions": instructions.bench, "mail": mail.bench, "rivals": rivals.bench}
+         "instructions": instructions.bench, "mail": mail.bench, "rivals": rivals.bench,
+         "recipients": recipients.bench}
 QUICK = ("hits", "cold", "million")  # in under a minute
 
 

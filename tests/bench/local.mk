@@ -14,7 +14,8 @@ check_PROGRAMS += $(BENCH_TOOLS)
 bench-programs: $(BENCH_TOOLS)
 .PHONY: bench-programs
 EXTRA_DIST += tests/bench/README.md tests/bench/bench.py tests/bench/cold.py tests/bench/figures.py tests/bench/hits.py \
-	tests/bench/instructions.py tests/bench/mail.py tests/bench/mail_inside.py tests/bench/million.py tests/bench/rivals.py tests/bench/stage.py
+	tests/bench/instructions.py tests/bench/mail.py tests/bench/mail_inside.py tests/bench/million.py tests/bench/recipients.py \
+	tests/bench/rivals.py tests/bench/stage.py
 
 tests_bench_load_SOURCES = tests/bench/load.c $(BENCH_COMMON)
 tests_bench_load_LDADD = $(COMMON_LIBS)

@@ -14,7 +14,7 @@ def bench(stage, report, quick):
     if os.geteuid() != 0:
         report.note("\nmail: root is needed, nothing was measured")
         return
-    report.begin("mail", "Messages a second that Sendmail (queueing) and Postfix (discarding) accept, with a milter that does "
+    report.begin("mail", "Messages a second that Sendmail and Postfix accept and keep in their queues, with a milter that does "
                  "nothing and with sts-milter", "", "bare/s", "ours/s", "ours:bare")
     environment = {**os.environ, "STS_LAB_BUILD": str(stage.build), "STS_LAB_CACHE": str(TOP / "build/lab-programs"),
                    "STS_LAB_LOGS": str(stage.directory / "lab-logs")}
