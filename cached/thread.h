@@ -1,7 +1,6 @@
 /* thread - the threads beside the one that answers questions.
- * They have less of the processor where there is not enough for all (nice, + THREAD_NICE): a fetch
- * may take a little longer, who asks an MTA's question waits. Signals are the answer thread's, but
- * for those of a crash: blocked, they would kill the process past the handler of store_guard. */
+ * Signals are the answer thread's, but for those of a crash: blocked, they would kill the process
+ * past the handler of store_guard. */
 #ifndef STS_CACHED_THREAD_H
 #define STS_CACHED_THREAD_H
 
@@ -9,10 +8,8 @@
 
 #include "common/alloc.h"
 
-enum { THREAD_NICE = 10 };
-
 /* Starts `run(arg)` as `name` (at most 15 bytes, shown by ps -L); `arg` stays the caller's. Returns
- * 0, or an errno value. That the system allows no change of priority is no failure. */
+ * 0, or an errno value. */
 MUST_CHECK int thread_start(pthread_t *, const char *name, void *(*run)(void *), void *arg);
 
 #endif
