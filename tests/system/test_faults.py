@@ -3,6 +3,7 @@
 Each test has an Internet and a daemon of its own, and says what must stay true meanwhile and after.
 """
 
+import json
 import os
 import pathlib
 import random
@@ -238,27 +239,40 @@ def fixture_clock(own, tmp_path):
     return made
 
 
-DAY_S = 86400
+DAY_S, WEEK_S, HOUR_S = 86400, 604800, 3600
+
+
+def assert_left(own, clock, domain, seconds):
+    """The policy has so many seconds left by the daemon's clock."""
+    shown = json.loads(own.daemon.stsctl("--json", "query", domain).stdout)
+    left = shown["expires"] - (time.time() + clock.wrong_s)
+    assert seconds - 120 < left < seconds + 5, (left, shown)
 
 
 @pytest.mark.parametrize("step_s", [DAY_S, -DAY_S], ids=["forward", "back"])
 def test_clock_is_set(own, clock, step_s):
-    """A day either way ends no policy, neither one in memory nor one that is only on disk, and a restart
-    keeps those that have not ended by then. (With the clock before their certificates' beginning no new
+    """A day either way ends or prolongs no policy, neither one in memory nor one that is only on disk, and a
+    restart keeps those that have not ended by then. (With the clock before their certificates' beginning no new
     policies can be fetched.)"""
     own.daemon.start()
-    week, hour = publish(own, 3, body=policy(max_age="604800")), publish(own, 1, body=policy(max_age="3600"))
-    assert_secure(own, week + hour)
+    week = publish(own, 3, body=policy(max_age=str(WEEK_S)))
+    hour = publish(own, 1, body=policy(max_age=str(HOUR_S)))
+    unasked = publish(own, 1, body=policy(max_age=str(WEEK_S)))  # while the clock is wrong
+    assert_secure(own, week + hour + unasked)
     time.sleep(0.3)
     clock.step(step_s)
     assert_secure(own, week + hour)
     assert [len(own.policy_hosts.hosts[f"mta-sts.{domain}"].requests) for domain in week + hour] == [1] * 4
+    assert_left(own, clock, week[0], WEEK_S)
+    assert_left(own, clock, hour[0], HOUR_S)
     if step_s > 0:
-        assert_secure(own, publish(own, body=policy(max_age="604800")))
+        assert_secure(own, publish(own, body=policy(max_age=str(WEEK_S))))
     own.daemon.kill()
     take_source_away(own)
     own.daemon.start()
     assert_secure(own, week)
+    if step_s < 0:  # "fetched in the future" counts from now; forward all may have been renewed
+        assert_left(own, clock, unasked[0], WEEK_S)
     clock.step(0)
     assert_secure(own, week)
     own.daemon.kill()

@@ -32,9 +32,11 @@ class _Preload:
 class Clock(_Preload):
     def __init__(self, directory):
         super().__init__("preload_clock", "PRELOAD_CLOCK", 8, directory)
+        self.wrong_s = 0
 
     def step(self, seconds):
         """From now on the wall clock is wrong by so much."""
+        self.wrong_s = seconds
         self._write(0, struct.pack("=q", seconds))
 
 

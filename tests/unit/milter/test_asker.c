@@ -292,7 +292,7 @@ a_dead_daemon_is_tried_again(void **state)
 static void *
 ask_slowly(void *arg)
 {
-    int64_t budget_ms = 300;
+    int64_t budget_ms = 300 * slow_factor();
     intptr_t is_answered = ask(arg, "wait.test", &budget_ms);
 
     return (void *)is_answered;
