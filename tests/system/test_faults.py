@@ -3,6 +3,7 @@
 Each test has an Internet and a daemon of its own, and says what must stay true meanwhile and after.
 """
 
+import errno
 import json
 import os
 import pathlib
@@ -17,7 +18,7 @@ import pytest
 
 from conftest import bring_network_up
 from lab import namespace
-from lab.preload import Allocator, Clock
+from lab.preload import Allocator, Clock, RefusedWrites
 from lab.process import wait_until
 from vectors.asker import Asker, Closed, verdict_fields
 from vectors.dnsserver import DnsServer
@@ -120,6 +121,31 @@ def test_disk_full(own, disk):
     take_source_away(own)
     own.daemon.start()
     assert_secure(own, before + after)
+
+
+@pytest.mark.parametrize("error", [errno.EROFS, errno.EIO], ids=errno.errorcode.get)
+def test_disk_refuses_writes(own, tmp_path, error):
+    """A file system that becomes read-only under the daemon, or a disk with errors, is as a full one."""
+    writes = RefusedWrites(tmp_path)
+    own.daemon.environment = writes.environment
+    own.daemon.start()
+    before = publish(own, 3)
+    assert_secure(own, before)
+    time.sleep(0.3)
+    writes.refuse(error)
+    meanwhile = publish(own, 3)
+    assert_secure(own, meanwhile)
+    wait_until(lambda: NOT_KEPT in own.daemon.log_text() and os.strerror(error) in own.daemon.log_text(), "nobody is told")
+    assert_secure(own, before + meanwhile)
+    writes.refuse(0)
+    after = publish(own, 3)
+    assert_secure(own, after)
+    time.sleep(0.3)
+    own.daemon.kill()
+    take_source_away(own)
+    own.daemon.start()
+    assert_secure(own, before + after)
+    assert not list(own.daemon.state.glob("*damaged*"))
 
 
 def test_start_on_a_full_disk(own, disk):

@@ -1,4 +1,4 @@
-"""preload - a wall clock and an allocator that a test turns while a daemon runs (tests/fake/preload_*.c)."""
+"""preload - a wall clock, an allocator and a disk that a test turns while a daemon runs (tests/fake/preload_*.c)."""
 
 import pathlib
 import struct
@@ -53,3 +53,12 @@ class Allocator(_Preload):
     @property
     def failed(self):
         return struct.unpack("=I", self.file.read_bytes()[4:8])[0]
+
+
+class RefusedWrites(_Preload):
+    def __init__(self, directory):
+        super().__init__("preload_disk", "PRELOAD_DISK", 4, directory)
+
+    def refuse(self, error):
+        """From now on every write and sync of LMDB fails with this errno; 0: none."""
+        self._write(0, struct.pack("=i", error))
