@@ -1,6 +1,7 @@
 /* mailbox - one thread's way to hand things to another thread's event loop.
  * A list under a mutex, and an eventfd that wakes the reader. Things change owner and are never
- * touched by two threads at once. */
+ * touched by two threads at once. It is the only way: a loop is its thread's alone, and libevent
+ * keeps no locks. */
 #ifndef STS_CACHED_MAILBOX_H
 #define STS_CACHED_MAILBOX_H
 

@@ -1,6 +1,5 @@
 /* sts-cached - the cache daemon: starts its parts in order, and stops them in the mirror of it. */
 #include <event2/event.h>
-#include <event2/thread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,7 +259,6 @@ start(struct program *p)
     }
     if (!daemon_drop_privileges(p->settings->user, p->why, sizeof p->why))
         return false;
-    evthread_use_pthreads();
     p->base = event_base_new();
     p->stats.started_s = clock_wall_s();
     watch_signals(p);
@@ -319,7 +317,6 @@ test(struct program *p)
     struct event_base *base;
     struct source *source;
 
-    evthread_use_pthreads();
     base = event_base_new();
     source = source_new(base, p->settings, p->why, sizeof p->why);
     if (source == NULL)
