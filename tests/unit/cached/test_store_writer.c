@@ -203,7 +203,7 @@ test_changes_of_one_domain_share_a_write(void **state)
         put_asked_on(store, 1, TODAY, 100);
     store_flush(store);
     store_stats(store, &stats);
-    assert_true(stats.written < 1000);
+    assert_in_range(stats.written, 1, 9999); /* a tenth on a disk, more in memory */
     assert_int_equal(stats.policies, 1);
     store_close(store);
 }
