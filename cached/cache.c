@@ -10,7 +10,6 @@
 #include "common/clock.h"
 
 enum {
-    SECOND_MS = 1000,
     DAY_S = 86400,
     REFRESH_MIN_S = 300,
     NONE_TTL_MIN_S = 60,
@@ -64,10 +63,17 @@ in_seconds(int64_t seconds)
     return clock_boot_ms() + seconds * SECOND_MS;
 }
 
+/* A time that is kept in seconds is rounded up: nothing that has to last ends early. */
+static uint32_t
+second_of(int64_t boot_ms)
+{
+    return (uint32_t)((boot_ms + SECOND_MS - 1) / SECOND_MS);
+}
+
 static uint32_t
 second_in(int64_t seconds)
 {
-    return (uint32_t)(in_seconds(seconds) / SECOND_MS);
+    return second_of(in_seconds(seconds));
 }
 
 static int64_t
@@ -360,10 +366,8 @@ cache_set_checked(struct cache *c, struct entry *e, uint32_t ttl_s)
 void
 cache_note_fetch(struct entry *e, int64_t began_ms)
 {
-    int64_t began_s = (began_ms + SECOND_MS - 1) / SECOND_MS;
-
     memmove(&e->tried_s[1], &e->tried_s[0], (CACHE_TRIES - 1) * sizeof e->tried_s[0]);
-    e->tried_s[0] = began_s > 0 ? (uint32_t)began_s : 1; /* before this host started */
+    e->tried_s[0] = began_ms > 0 ? second_of(began_ms) : 1; /* before this host started */
 }
 
 int64_t

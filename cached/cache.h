@@ -47,8 +47,8 @@ struct fetch_failure {
 
 enum { CACHE_TRIES = 3 };
 
-/* All *_ms are boot times, and so are those in seconds, but for `fetched_s`. Fields are read by
- * anyone, changed only through the functions below. */
+/* All *_ms are boot times, and so are those in seconds, which are rounded up, but for `fetched_s`.
+ * Fields are read by anyone, changed only through the functions below. */
 struct entry {
     struct table_link link;
     struct entry *newer, *older;   /* order of use within its half */

@@ -10,7 +10,6 @@
 #include "common/glob.h"
 
 enum {
-    SECOND_MS = 1000,
     FAILURE_S = 300, /* a failure of the farm counts that long */
     SKEW_S = 60      /* clocks of nodes may differ so much */
 };

@@ -5,7 +5,6 @@
 #include "common/clock.h"
 
 enum {
-    SECOND_MS = 1000,
     AHEAD_MAX_S = 60 /* a fetch further in the future than this was noted by a wrong clock */
 };
 

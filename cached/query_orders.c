@@ -12,8 +12,6 @@ enum {
     FETCH_WINDOW_MS = 5 * 60 * 1000 /* at most three fetches of a domain in it, whatever the ids */
 };
 
-#define SECOND_MS INT64_C(1000)
-
 bool
 query_may_fetch(const struct entry *e, const char *id, int64_t now_ms)
 {

@@ -4,8 +4,6 @@
 
 #include "common/clock.h"
 
-#define SECOND_MS INT64_C(1000)
-
 enum { COMPARED_MAX = 64 };
 
 bool

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/time.h>
 
+#define SECOND_MS INT64_C(1000)
+
 /* Milliseconds since boot (CLOCK_BOOTTIME); never goes back. */
 int64_t clock_boot_ms(void);
 /* Seconds since 1970 (CLOCK_REALTIME); may step either way. */

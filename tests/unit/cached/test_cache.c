@@ -221,6 +221,25 @@ test_recheck_within_bounds(void **state)
     cache_free(cache);
 }
 
+/* Times that are kept in seconds: nothing ends before it should, or more than a second after. */
+static void
+test_nothing_ends_early(void **state)
+{
+    struct cache *cache = cache_new(NULL, MEMORY, DAY_S * 1000);
+    struct entry *e = cache_want(cache, DOMAIN);
+
+    (void)state;
+    clock_fake(boot_ms += 1, wall_s);
+    cache_set_checked(cache, e, 60);
+    assert_in_range(e->checked_s * INT64_C(1000), boot_ms, boot_ms + 999);
+    assert_in_range(e->recheck_s * INT64_C(1000), boot_ms + 60000, boot_ms + 60999);
+    cache_set_none(cache, e, STS_NO_RECORD, 60);
+    assert_in_range(e->outcome_until_s * INT64_C(1000), boot_ms + 60000, boot_ms + 60999);
+    cache_set_unknown(cache, e, STS_DNS_TIMEOUT);
+    assert_in_range(e->outcome_until_s * INT64_C(1000), boot_ms + 30000, boot_ms + 30999);
+    cache_free(cache);
+}
+
 static void
 test_policy_in_force_is_not_weakened(void **state)
 {
@@ -567,6 +586,7 @@ main(void)
         IN_DIRECTORY(test_unknown_backs_off),
         IN_DIRECTORY(test_good_record_keeps_a_fetch_failure),
         IN_DIRECTORY(test_recheck_within_bounds),
+        IN_DIRECTORY(test_nothing_ends_early),
         IN_DIRECTORY(test_policy_in_force_is_not_weakened),
         IN_DIRECTORY(test_new_policy_forgets_the_outcome),
         IN_DIRECTORY(test_a_failure_is_kept_for_a_day),

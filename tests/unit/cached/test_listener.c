@@ -19,7 +19,7 @@
 #include "common/clock.h"
 #include "tests/fake/fake_query.h"
 
-enum { ROOM = 4, SECOND_MS = 1000 };
+enum { ROOM = 4 };
 
 struct desk {
     char directory[64], listen_spec[96], control_spec[96];

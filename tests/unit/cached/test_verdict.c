@@ -169,7 +169,7 @@ static const struct row {
      STS_MX_NOT_LISTED,
      ""},
     {"none listed, TXT fresh",
-     {ENFORCE, LISTED, MX_SET, .mx_hosts = {"evil.test"}, .checked_ago_ms = 9000},
+     {ENFORCE, LISTED, MX_SET, .mx_hosts = {"evil.test"}, .checked_ago_ms = 9999},
      true,
      false,
      VERDICT_FINAL,

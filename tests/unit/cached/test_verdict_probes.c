@@ -139,7 +139,7 @@ static void
 judges_probes(void **state)
 {
     struct facts long_ago = {ENFORCE, LISTED, .checked_ago_ms = VERDICT_RECHECK_MS};
-    struct facts just_now = {ENFORCE, LISTED, .checked_ago_ms = VERDICT_RECHECK_MS - 1000};
+    struct facts just_now = {ENFORCE, LISTED, .checked_ago_ms = VERDICT_RECHECK_MS - 1};
 
     (void)state;
     for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
