@@ -177,7 +177,7 @@ def test_nobody_writes_into_the_log(own):
 
 def test_flood_of_names_keeps_to_its_memory(lean, capsys):
     """Random sub-domains by the thousand: memory stays within `memory-size`, policies stay where they are."""
-    count, limit = (200_000, 16) if LONG else (3600, 1)
+    count, limit = (200_000, 16) if LONG else (4800, 1)
     internet = lean(f'memory-size = "{limit}M"')
     good, host = known_domain(internet)
     curve, cost, batch = [], Cost(internet.daemon), count // 12
@@ -190,7 +190,7 @@ def test_flood_of_names_keeps_to_its_memory(lean, capsys):
             curve.append((n + batch, entries, used, cost.peak()))
             assert used <= limit * MIB, curve
     show(capsys, "names asked", curve)
-    assert curve[-1][1] < count * 19 / 20, "nothing was evicted: the test proves nothing"
+    assert curve[-1][1] < count * 3 / 4, "nothing was evicted: the test proves nothing"
     assert cost.peak() < limit * MIB + SLACK, curve
     requests = len(host.requests)
     assert internet.verdict(good)["source"] == "memory" and len(host.requests) == requests
