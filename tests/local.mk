@@ -8,7 +8,8 @@ dist_check_SCRIPTS = tests/check-includes
 TESTS += tests/check-includes
 
 # --- system tests: real servers, real MTAs (pytest: tests/system/run) ---
-EXTRA_DIST += tests/system tests/ATTACKS.md tests/FAULTS.md tests/fake/preload_alloc.c tests/fake/preload_clock.c tests/fake/preload_disk.c tests/fake/slow.h
+EXTRA_DIST += tests/system tests/ATTACKS.md tests/FAULTS.md tests/fake/preload.h tests/fake/preload_alloc.c \
+	tests/fake/preload_clock.c tests/fake/preload_disk.c tests/fake/slow.h
 
 # --- the manual pages say what the programs do ---
 dist_check_SCRIPTS += tests/check-manuals

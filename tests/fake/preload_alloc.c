@@ -5,13 +5,11 @@
  * two are written here. */
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+
+#include "preload.h"
 
 struct control {
     uint32_t every, failed, counted;
@@ -27,14 +25,8 @@ static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 __attribute__((constructor)) static void
 begin(void)
 {
-    int fd = open(getenv("PRELOAD_ALLOC"), O_RDWR | O_CLOEXEC);
-    void *map = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-    if (map == MAP_FAILED)
-        abort();
-    close(fd);
     caller_part = getenv("PRELOAD_CALLER");
-    control = map;
+    control = preload_map("PRELOAD_ALLOC", sizeof *control);
 }
 
 static void

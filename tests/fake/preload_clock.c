@@ -3,13 +3,11 @@
  * CLOCK_REALTIME is wrong; they are read anew each time. All other clocks stay as they are, as when
  * an operator or NTP sets the time. */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "preload.h"
 
 static const volatile int64_t *wrong_by;
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
@@ -17,12 +15,8 @@ static int (*real_clock_gettime)(clockid_t, struct timespec *);
 __attribute__((constructor)) static void
 begin(void)
 {
-    int fd = open(getenv("PRELOAD_CLOCK"), O_RDONLY | O_CLOEXEC);
-    void *map = mmap(NULL, sizeof *wrong_by, PROT_READ, MAP_SHARED, fd, 0);
+    void *map = preload_map("PRELOAD_CLOCK", sizeof *wrong_by);
 
-    if (map == MAP_FAILED)
-        abort();
-    close(fd);
     *(void **)&real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     wrong_by = map;
 }

@@ -3,27 +3,19 @@
  * every write and sync that LMDB asks for; 0: all go well. */
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
-#include <unistd.h>
+
+#include "preload.h"
 
 static const volatile int32_t *refusal;
 
 __attribute__((constructor)) static void
 begin(void)
 {
-    int fd = open(getenv("PRELOAD_DISK"), O_RDONLY | O_CLOEXEC);
-    void *map = mmap(NULL, sizeof *refusal, PROT_READ, MAP_SHARED, fd, 0);
-
-    if (map == MAP_FAILED)
-        abort();
-    close(fd);
-    refusal = map;
+    refusal = preload_map("PRELOAD_DISK", sizeof *refusal);
 }
 
 static bool
