@@ -48,7 +48,7 @@ def pace(stage, server, seconds):
 def while_fetching(stage, report, quick):
     """Cached questions at a steady rate, while nothing else happens and while cold domains come in. What the machine
     itself adds when both cores are busy is seen at a bare server, which is asked at the same rate meanwhile."""
-    count, rounds, seconds = (600, 3, 0.7) if quick else (3600, 7, 1.5)
+    count, rounds, seconds = (1000, 3, 0.4) if quick else (3600, 7, 1.5)
     world = World(stage, HOT + rounds * count, elsewhere=True)
     cached, bare = Cached(stage, world, "meanwhile", core=None).start(), Bare(stage, "bare_epoll", core=None)
     warm(stage, cached.unix, 0, HOT)
