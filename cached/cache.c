@@ -316,7 +316,7 @@ cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const 
 static void
 note_checked(struct entry *e, int64_t again_s)
 {
-    e->checked_s = second_in(0);
+    e->checked_ms = clock_boot_ms();
     e->recheck_s = second_in(clamp(again_s, RECHECK_MIN_S, RECHECK_MAX_S));
 }
 
@@ -498,7 +498,8 @@ make_empty(struct cache *c, struct entry *e)
     e->old_ids = NULL;
     cache_mem_settle(c->mem, e);
     cache_clear_outcome(e);
-    e->checked_s = e->recheck_s = 0;
+    e->checked_ms = 0;
+    e->recheck_s = 0;
     memset(e->tried_s, 0, sizeof e->tried_s);
     e->source = SOURCE_NONE;
 }

@@ -59,8 +59,8 @@ struct entry {
     uint64_t seq; /* order of the policy, or of its tombstone, among the fetches of the farm */
     int64_t expires_ms;            /* end of the policy's term */
     int64_t refresh_ms;            /* a whole fetch is due */
+    int64_t checked_ms;            /* the last answer about TXT; 0: none in this process */
     uint32_t fetched_s;            /* wall time of the fetch */
-    uint32_t checked_s;            /* the last answer about TXT; 0: none in this process */
     uint32_t recheck_s;            /* TXT is to be asked again */
     uint32_t outcome_until_s;      /* `outcome` is answered at once until then */
     uint32_t tried_s[CACHE_TRIES]; /* see cache_tried_ms */
