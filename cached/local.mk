@@ -72,6 +72,7 @@ libcached_a_SOURCES = \
 	cached/stats.c cached/stats.h \
 	cached/store_db.c cached/store_db.h cached/store_db_lmdb.h \
 	cached/store_db_check.c \
+	cached/store_db_head.c \
 	cached/store_db_write.c \
 	cached/store_crowd.c cached/store_crowd.h cached/store_guard.c cached/store_guard.h \
 	cached/store_rescue.c cached/store_rescue.h \

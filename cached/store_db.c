@@ -34,9 +34,9 @@ store_db_status_of(int error)
     case MDB_TXN_FULL:
         return STORE_DB_FULL;
     case MDB_READERS_FULL:
-    case MDB_MAP_RESIZED:
         return STORE_DB_FAILED;
-    case EINVAL: /* sizes in the file that no map can have */
+    case EINVAL:          /* sizes in the file that no map can have */
+    case MDB_MAP_RESIZED: /* nor this one: nobody else has the file open */
         return STORE_DB_DAMAGED;
     case ENOMEM:
         return STORE_DB_NO_MEMORY;

@@ -1,9 +1,6 @@
 /* How full the store is, and whether its pages make sense. */
-#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cached/store_db_lmdb.h"
 #include "cached/store_guard.h"
@@ -174,49 +171,4 @@ store_db_check(struct store_db *db, int64_t limit_ms)
     store_db_insist_on_memory(error);
     store_guard_leave();
     return error == MDB_SUCCESS;
-}
-
-/* The last page that a head says is in use, and how large pages are; false: there is no head. */
-static bool
-read_head(int fd, off_t at, uint64_t *last_page, uint32_t *page_size)
-{
-    enum { PAGE_SIZE_AT = 40, LAST_PAGE_AT = 136, HEAD = 144 };
-    char head[HEAD];
-
-    if (pread(fd, head, sizeof head, at) != HEAD)
-        return false;
-    memcpy(page_size, head + PAGE_SIZE_AT, sizeof *page_size);
-    memcpy(last_page, head + LAST_PAGE_AT, sizeof *last_page);
-    return true;
-}
-
-/* What one head has LMDB map. Pages at the end of the file that are free may never have been
- * written, but a file is not half as long as its head says. */
-static bool
-is_head_sane(int fd, off_t at, uint64_t most, uint32_t *page_size)
-{
-    uint64_t last_page;
-
-    return !read_head(fd, at, &last_page, page_size) ||
-           (*page_size > 0 && last_page < most / *page_size);
-}
-
-bool
-store_db_is_map_sane(const char *path, int64_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    uint32_t page_size = 0;
-    struct stat st;
-    bool sane = true;
-
-    if (fd < 0)
-        return true;
-    if (fstat(fd, &st) == 0) {
-        uint64_t most = 2 * ((uint64_t)st.st_size + (uint64_t)size);
-
-        sane =
-            is_head_sane(fd, 0, most, &page_size) && is_head_sane(fd, page_size, most, &page_size);
-    }
-    close(fd);
-    return sane;
 }

@@ -15,16 +15,20 @@
 #include <unistd.h>
 
 #include "cached/store_db.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 enum {
-    CHECK_LIMIT_MS = 2000, /* then what was seen must do: mail waits for us to start */
-    LOOK_S = 10,           /* for the first look, which keeps its own limit on a sound file */
-    STALL_S = 3,           /* a child that comes to no record for so long runs in circles */
-    STALLS_MAX = 3,        /* in one pass; the next one may go round the place */
-    BATCH = 16,            /* what a crash may cost one pass, for another to find */
-    DEATHS_MAX = 1000,     /* 1-2 ms each; a record on a broken page costs one */
-    KEPT_MAX = 10
+    CHECK_LIMIT_MS = 2000,  /* then what was seen must do: mail waits for us to start */
+    LOOK_S = 10,            /* for the first look, which keeps its own limit on a sound file */
+    STALL_S = 3,            /* a child that comes to no record for so long runs in circles */
+    STALLS_MAX = 3,         /* in one pass; the next one may go round the place */
+    NEW_SIZE_MAX = 1 << 19, /* an empty file that is longer once held something */
+    BATCH = 16,             /* what a crash may cost one pass, for another to find */
+    DEATHS_MAX = 1000,      /* 1-2 ms each; a record on a broken page costs one */
+    KEPT_MAX = 10,
+    SOURCES = 3,             /* the file as it is, and with either of its heads alone */
+    SOURCES_LIMIT_MS = 20000 /* then the best so far must do, if it is anything */
 };
 
 /* The ways to the records, each round what blocked the one before. Reading the file past LMDB for
@@ -39,12 +43,17 @@ struct progress {
     struct store_db_place place;                      /* last line come to in an index */
     int stalls; /* children of this pass that ran in circles */
     uint64_t saved;
+    bool complete; /* the first pass came to the end */
     char why[256];
 };
 
 struct rescue {
     const struct store_files *files;
-    char fresh[PATH_MAX]; /* the new file while it is filled */
+    int64_t size;          /* of the file */
+    const char *source;    /* what is copied from: the file, or `headed` */
+    char headed[PATH_MAX]; /* the file with one head alone */
+    char trial[PATH_MAX];  /* a new file while it is filled */
+    char fresh[PATH_MAX];  /* the best of them */
     struct progress *progress;
     /* the child's own */
     struct store_db *from, *to;
@@ -178,22 +187,21 @@ save_all(struct rescue *r)
 {
     struct progress *p = r->progress;
     struct buf bytes;
-    enum store_db_status status = store_db_open(r->files->store, r->files->size, STORE_DB_LOOK,
-                                                &r->from, p->why, sizeof p->why);
+    enum store_db_status status =
+        store_db_open(r->source, r->files->size, STORE_DB_LOOK, &r->from, p->why, sizeof p->why);
 
     if (status != STORE_DB_OK)
         return status;
     status =
-        store_db_open(r->fresh, r->files->size, STORE_DB_REPAIR, &r->to, p->why, sizeof p->why);
+        store_db_open(r->trial, r->files->size, STORE_DB_REPAIR, &r->to, p->why, sizeof p->why);
     if (status != STORE_DB_OK)
         return STORE_DB_FAILED;
     buf_init(&bytes, RECORD_MAX);
     while (p->pass != PASS_END) {
-        bool complete = run_pass(r, &bytes);
+        bool complete = run_pass(r, &bytes), full = commit(r) != STORE_DB_OK; /* or the disk is */
 
-        if (commit(r) != STORE_DB_OK) /* the new file is full, or the disk */
-            complete = true;
-        start_pass(p, complete ? PASS_END : p->pass + 1);
+        p->complete = complete && !full;
+        start_pass(p, complete || full ? PASS_END : p->pass + 1);
     }
     return STORE_DB_OK;
 }
@@ -206,6 +214,8 @@ look(struct rescue *r)
                                                 &r->from, p->why, sizeof p->why);
 
     if (status == STORE_DB_OK && !store_db_check(r->from, CHECK_LIMIT_MS))
+        status = STORE_DB_DAMAGED;
+    if (status == STORE_DB_MISSING && r->size > NEW_SIZE_MAX)
         status = STORE_DB_DAMAGED;
     return status;
 }
@@ -253,13 +263,13 @@ has_moved(const struct progress *before, const struct progress *now)
             strcmp(before->place.domain, now->place.domain) != 0);
 }
 
-/* Copies what is sound to the new file, with as many children as it takes. */
+/* Copies what is sound to r->trial, with as many children as it takes. */
 static enum store_db_status
 copy_sound(struct rescue *r)
 {
     struct progress *p = r->progress;
 
-    unlink(r->fresh);
+    unlink(r->trial);
     for (int deaths = 0; p->pass != PASS_END && deaths < DEATHS_MAX; deaths++) {
         struct progress before = *p;
         enum store_db_status status = run_child(r, STALL_S, save_all);
@@ -270,6 +280,40 @@ copy_sound(struct rescue *r)
             start_pass(p, p->pass + 1);
     }
     return STORE_DB_OK;
+}
+
+/* Makes r->source of the file as it is (0), or with one of its heads alone (1, 2); false when there
+ * is no such head, or no room. */
+static bool
+choose_source(struct rescue *r, int number)
+{
+    *r->progress = (struct progress){0};
+    r->source = number == 0 ? r->files->store : r->headed;
+    return number == 0 || store_db_copy_headed(r->files->store, number - 1, r->headed);
+}
+
+/* A damaged head hides all records, or leads to old pages: what one source does not give another
+ * may. r->fresh and `*most` are the best of them. */
+static enum store_db_status
+copy_best(struct rescue *r, uint64_t *most)
+{
+    int64_t end_ms = clock_boot_ms() + SOURCES_LIMIT_MS;
+    enum store_db_status status = STORE_DB_OK;
+
+    *most = 0;
+    unlink(r->fresh);
+    for (int i = 0; i < SOURCES && status == STORE_DB_OK; i++) {
+        if (!choose_source(r, i))
+            continue;
+        status = copy_sound(r);
+        if (r->progress->saved > *most && rename(r->trial, r->fresh) == 0)
+            *most = r->progress->saved;
+        if (r->progress->complete || (*most > 0 && clock_boot_ms() > end_ms))
+            break;
+    }
+    unlink(r->trial);
+    unlink(r->headed);
+    return status;
 }
 
 /* Keeps the damaged file under a free name, which is written to `kept`. */
@@ -299,7 +343,7 @@ sync_file(const char *path, int flags)
 /* Puts the new file in the place of the old one. At no moment is there neither: a kill in between
  * leaves the old one in place, and the next start does all this again. */
 static bool
-replace(struct rescue *r, char *why, size_t why_size)
+replace(struct rescue *r, uint64_t saved, char *why, size_t why_size)
 {
     const char *store = r->files->store;
     char kept[PATH_MAX], directory[PATH_MAX];
@@ -319,7 +363,7 @@ replace(struct rescue *r, char *why, size_t why_size)
     sync_file(directory, O_RDONLY | O_DIRECTORY);
     log_warning("the store %s was damaged: %" PRIu64 " policies were saved, the old file is kept "
                 "as %s",
-                store, r->progress->saved, kept);
+                store, saved, kept);
     return true;
 }
 
@@ -328,11 +372,12 @@ prepare(struct rescue *r, bool damaged, char *why, size_t why_size)
 {
     struct progress *p = r->progress;
     enum store_db_status status = damaged ? STORE_DB_DAMAGED : run_child(r, LOOK_S, look);
+    uint64_t saved;
 
     if (status == STORE_DB_DAMAGED) {
-        status = copy_sound(r);
+        status = copy_best(r, &saved);
         if (status == STORE_DB_OK)
-            return replace(r, why, why_size);
+            return replace(r, saved, why, why_size);
     }
     if (status == STORE_DB_OK || status == STORE_DB_MISSING)
         return true;
@@ -348,6 +393,9 @@ store_rescue(const struct store_files *files, bool surely_damaged, char *why, si
     bool crashed = access(files->suspect, F_OK) == 0, ok = true;
 
     if (stat(files->store, &st) == 0 && st.st_size > 0) {
+        r.size = st.st_size;
+        snprintf(r.headed, sizeof r.headed, "%s.head", files->store);
+        snprintf(r.trial, sizeof r.trial, "%s.trial", files->store);
         snprintf(r.fresh, sizeof r.fresh, "%s.new", files->store);
         r.progress = mmap(NULL, sizeof *r.progress, PROT_READ | PROT_WRITE,
                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);

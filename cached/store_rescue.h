@@ -1,7 +1,8 @@
 /* store_rescue - sees to it that the file of the store can be opened without harm.
  * LMDB has no checksums and may kill the process on a damaged file; so a forked child has the first
  * look at it, and when it is damaged, or a former run crashed inside it, children copy every sound
- * record into a new file. Where one dies the next goes on behind that place. */
+ * record into a new file. Where one dies the next goes on behind that place. When that is not all
+ * they try copies of the file with one of LMDB's two heads alone, and the best result is taken. */
 #ifndef STS_CACHED_STORE_RESCUE_H
 #define STS_CACHED_STORE_RESCUE_H
 

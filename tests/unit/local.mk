@@ -8,6 +8,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_farm \
 	tests/unit/cached/test_farm_gaps \
 	tests/unit/cached/test_store_rescue \
+	tests/unit/cached/test_store_heads \
 	tests/unit/cached/test_cache_redis_lock \
 	tests/unit/cached/test_cache_redis_probe \
 	tests/unit/cached/test_redis_link \
@@ -225,6 +226,9 @@ tests_unit_cached_test_cache_lmdb_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_rescue_SOURCES = tests/unit/cached/test_store_rescue.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_rescue_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_rescue_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_store_heads_SOURCES = tests/unit/cached/test_store_heads.c $(STORE_SAMPLES)
+tests_unit_cached_test_store_heads_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_store_heads_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_db_SOURCES = tests/unit/cached/test_store_db.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_db_LDADD = $(UNIT_LIBS_CACHED)
