@@ -78,9 +78,9 @@ void store_db_usage(struct store_db *, struct store_db_usage *);
 /* Goes through every page that holds something, for at most `limit_ms`. False: damaged. */
 MUST_CHECK bool store_db_check(struct store_db *, int64_t limit_ms);
 
-/* Copies the closed file at `path` to `copy`, with one of its two heads (0 or 1: the state after its
- * last commit or the one before) in the place of both. False: that head is none, or there is no room
- * for the copy, of which a part may be there. */
+/* Copies the closed file at `path` to `copy`, with one of its two heads (0 or 1: the state after
+ * its last commit or the one before) in the place of both. False: that head is none, or the copy
+ * failed, of which a part may be there. */
 MUST_CHECK bool store_db_copy_headed(const char *path, int head, const char *copy);
 
 /* Writing: begin, changes, commit or abort. After any result but STORE_DB_OK (of a removal also

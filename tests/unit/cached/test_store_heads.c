@@ -18,7 +18,7 @@
 
 /* So many records that the file is longer than one that never held any; the last commit brought
  * PER_COMMIT of them. */
-enum { RECORDS = 600, PER_COMMIT = 50, BEFORE = RECORDS - PER_COMMIT, PAGE = 4096, TRIALS = 40 };
+enum { RECORDS = 1000, PER_COMMIT = 50, BEFORE = RECORDS - PER_COMMIT, PAGE = 4096, TRIALS = 40 };
 enum {
     FLAGS_AT = 10,
     MAGIC_AT = 16,
