@@ -8,6 +8,7 @@
 
 #include "cached/replies.h"
 #include "cached/settings.h"
+#include "cached/turn.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/proto.h"
@@ -36,15 +37,17 @@ struct conn {
     enum conn_kind kind;
     int fd;
     struct event *readable, *writable, *stalled;
+    struct turn_item at_end; /* while answers wait for the end of the loop's turn */
     struct buf in, out;
     STAILQ_HEAD(, slot) slots; /* in order of the questions */
     size_t slot_count;
-    int64_t now_ms;  /* boot time, read once an event */
-    int64_t read_ms; /* when the bytes taken now arrived */
-    short watched;   /* EV_READ, EV_WRITE: the events that are added */
-    size_t held;     /* bytes of answers that wait for an earlier one */
-    size_t counted;  /* of this client in `unread_bytes` */
-    bool moved;      /* a whole frame was taken, or something written */
+    int64_t now_ms;         /* boot time, read once an event */
+    int64_t read_ms;        /* when the bytes taken now arrived */
+    enum proto_frame frame; /* what take_frames last came upon */
+    short watched;          /* EV_READ, EV_WRITE: the events that are added */
+    size_t held;            /* bytes of answers that wait for an earlier one */
+    size_t counted;         /* of this client in `unread_bytes` */
+    bool moved;             /* a whole frame was taken, or something written */
     bool stall_clock_runs;
     bool eof;      /* the client sends no more */
     bool stopped;  /* we take no more */
@@ -421,31 +424,42 @@ cut_off(struct conn *c)
     conn_close(c);
 }
 
-/* Goes round while there are whole frames and room for their answers: no event would come for what
- * was read already. */
+/* Writes, and goes round while there are whole frames and room for their answers: no event would
+ * come for what was read already. */
 static void
-pump(struct conn *c)
+settle(void *arg)
 {
-    enum proto_frame frame;
-    bool alive;
+    struct conn *c = arg;
+    bool alive = write_some(c);
 
-    ask_again(c);
-    do {
+    while (alive && c->frame == PROTO_FRAME && may_take_more(c)) {
         collect(c);
-        frame = take_frames(c);
+        c->frame = take_frames(c);
         alive = write_some(c);
-    } while (alive && frame == PROTO_FRAME && may_take_more(c));
-    if (c->draining && frame == PROTO_PARTIAL)
+    }
+    if (c->draining && c->frame == PROTO_PARTIAL)
         c->stopped = true;
-    if (frame == PROTO_BAD)
+    if (c->frame == PROTO_BAD)
         c->service->stats->bad_frames++;
-    if (!alive || frame == PROTO_BAD || buf_failed(&c->out) ||
+    if (!alive || c->frame == PROTO_BAD || buf_failed(&c->out) ||
         ((c->eof || c->stopped) && c->slot_count == 0 && c->out.len == 0))
         conn_close(c);
     else if (!is_within_share(c))
         cut_off(c);
     else
         watch(c);
+}
+
+/* Answers what came. It is written when all who asked in this turn of the loop have been answered.
+ */
+static void
+pump(struct conn *c)
+{
+    ask_again(c);
+    collect(c);
+    c->frame = take_frames(c);
+    if (c->out.len == 0 || !turn_leave(c->service->turn, &c->at_end))
+        settle(c);
 }
 
 static void
@@ -496,6 +510,7 @@ conn_new(const struct conn_service *service, int fd, enum conn_kind kind)
     c->readable = event_new(service->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     c->writable = event_new(service->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
     c->stalled = event_new(service->base, -1, 0, on_stalled, c);
+    c->at_end = (struct turn_item){.run = settle, .arg = c};
     watch_for(c, c->readable, EV_READ, true);
     return c;
 }
@@ -513,6 +528,7 @@ conn_close(struct conn *c)
             control_cancel(c->service->control, slot);
         slot_free(slot);
     }
+    turn_take_back(c->service->turn, &c->at_end);
     event_free(c->readable);
     event_free(c->writable);
     event_free(c->stalled);

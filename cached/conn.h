@@ -1,5 +1,6 @@
 /* conn - one client: netstrings in, netstrings out, answers in the order of the questions.
- * Reads a batch, answers what can be answered, writes once; waits for the socket only when a write
+ * Reads a batch, answers what can be answered, writes once, after all others who asked in the same
+ * turn of the loop have been answered; waits for the socket only when a write
  * would block. A client that half-closes still gets its answers. A bad frame ends its own
  * connection only. Who does not read what was answered is not asked for more, and is cut off after
  * CONN_STALL_S without taking any of it, as is one who leaves a frame unfinished for so long. What
@@ -34,6 +35,7 @@ struct conn_service {
     struct stats *stats;
     const struct settings *settings;
     struct buf *reply; /* room for one while it is made; PROTO_REPLY_MAX */
+    struct turn *turn; /* of the base's loop */
     void (*on_closed)(struct conn *, void *arg); /* the last thing that a conn does */
     void (*on_active)(struct conn *, void *arg); /* it was asked something */
     void *arg;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cached/settings.h"
+#include "cached/turn.h"
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/proto.h"
@@ -306,6 +307,7 @@ listeners_start(struct listeners *all, const struct conn_service *service, size_
     all->service.on_active = on_active;
     all->service.arg = all;
     all->service.reply = &all->reply;
+    all->service.turn = turn_new(service->base);
     buf_init(&all->reply, PROTO_REPLY_MAX);
     all->max =
         connections_max < LISTENER_CONNECTIONS_MAX ? connections_max : LISTENER_CONNECTIONS_MAX;
@@ -373,6 +375,7 @@ listeners_close(struct listeners *all)
         stop_listening(&all->sockets[i]);
     while ((link = TAILQ_FIRST(&all->connections)) != NULL)
         conn_close(link->conn);
+    turn_free(all->service.turn);
     buf_done(&all->reply);
     free(all);
 }

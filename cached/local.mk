@@ -38,7 +38,7 @@ libcached_a_SOURCES = \
 	cached/fetch_tls.c cached/fetch_tls.h \
 	cached/fetch_transfer.c cached/fetch_transfer.h \
 	cached/host_lookup.c cached/host_lookup.h \
-	cached/mailbox.c cached/mailbox.h cached/thread.c cached/thread.h \
+	cached/mailbox.c cached/mailbox.h cached/thread.c cached/thread.h cached/turn.c cached/turn.h \
 	cached/memory.c cached/memory.h \
 	cached/probe.c cached/probe.h \
 	cached/probe_smtp.c cached/probe_smtp.h \

@@ -14,6 +14,7 @@
 
 #include "cached/conn.h"
 #include "cached/settings.h"
+#include "cached/turn.h"
 #include "common/proto.h"
 #include "tests/fake/fake_query.h"
 
@@ -65,6 +66,7 @@ set_up(void **state)
                                        .on_closed = on_closed,
                                        .on_active = on_active,
                                        .arg = d};
+    d->service.turn = turn_new(d->service.base);
     buf_init(&d->got, 64 << 20);
     buf_init(&d->reply, PROTO_REPLY_MAX);
     d->conn = conn_new(&d->service, ends[1], CONN_QUERY);
@@ -79,6 +81,7 @@ tear_down(void **state)
 
     if (d->conn != NULL)
         conn_close(d->conn);
+    turn_free(d->service.turn);
     event_base_free(d->service.base);
     buf_done(&d->got);
     buf_done(&d->reply);

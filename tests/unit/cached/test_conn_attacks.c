@@ -18,6 +18,7 @@
 
 #include "cached/conn.h"
 #include "cached/settings.h"
+#include "cached/turn.h"
 #include "common/policy.h"
 #include "common/proto.h"
 #include "tests/fake/fake_query.h"
@@ -87,6 +88,7 @@ set_up(void **state)
                                        .on_closed = on_closed,
                                        .on_active = on_active,
                                        .arg = d};
+    d->service.turn = turn_new(d->service.base);
     buf_init(&d->reply, PROTO_REPLY_MAX);
     *state = d;
     return 0;
@@ -103,6 +105,7 @@ tear_down(void **state)
         close(d->clients[i].fd);
     }
     assert_int_equal(d->stats.unread_bytes, 0);
+    turn_free(d->service.turn);
     event_base_free(d->service.base);
     fake_query_done(&d->engine);
     buf_done(&d->reply);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cached/conn.h"
+#include "cached/turn.h"
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/proto.h"
@@ -72,6 +73,7 @@ open_desk(enum conn_kind kind)
                                        .on_closed = on_closed,
                                        .on_active = on_active,
                                        .arg = d};
+    d->service.turn = turn_new(d->service.base);
     buf_init(&d->reply, PROTO_REPLY_MAX);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
     d->client = pair[0];
@@ -94,6 +96,7 @@ tear_down(void **state)
     if (d->conn != NULL)
         conn_close(d->conn);
     control_done(&d->control);
+    turn_free(d->service.turn);
     lab_free(d->lab);
     buf_done(&d->reply);
     if (d->client >= 0)
