@@ -31,22 +31,23 @@ enum {
 
 /* --- the TXT record -------------------------------------------------------------------------- */
 
-/* No usable record, or none could be had. That ends no policy in force (RFC 8461 s3.1). */
+/* No usable record, or none could be had. That ends no policy in force (RFC 8461 s3.1). Where there
+ * were records, the answer had no SOA to say how long their absence lasts. */
 static void
-record_missing(struct resolution *r, enum sts_error error, uint32_t ttl_s, const char *detail)
+record_missing(struct resolution *r, enum sts_error error, const struct txt_result *result)
 {
     struct cache *cache = r->engine->cache;
     struct entry *e = r->entry;
     int64_t now = clock_boot_ms();
     bool unknown = sts_error_is_dns(error);
 
-    query_note_trouble(r, error, detail, 0);
+    query_note_trouble(r, error, result->detail, 0);
     if (verdict_policy_in_force(e, now))
-        cache_set_checked(cache, e, unknown ? LOOKUP_RETRY_S : ttl_s);
+        cache_set_checked(cache, e, unknown ? LOOKUP_RETRY_S : result->ttl_s);
     else if (unknown)
         cache_set_unknown(cache, e, error);
     else
-        cache_set_none(cache, e, error, ttl_s);
+        cache_set_none(cache, e, error, result->count > 0 ? 0 : result->ttl_s);
 }
 
 /* The step after TXT: FETCH when the record tells of a policy that we do not have. */
@@ -82,7 +83,7 @@ on_txt(const struct txt_result *result, void *arg)
     if (r->record_found)
         cache_set_checked(r->engine->cache, r->entry, result->ttl_s);
     else
-        record_missing(r, error, result->ttl_s, result->detail);
+        record_missing(r, error, result);
     query_take_up(r, after_record(r));
 }
 

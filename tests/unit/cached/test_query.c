@@ -269,6 +269,25 @@ absence_is_remembered_for_its_ttl(void **state)
     }
 }
 
+/* That such a record is there says nothing of how long there is no policy. */
+static void
+a_record_of_no_use_is_absence_without_a_ttl(void **state)
+{
+    static const struct span record = {"v=STSv1; id=;", 13};
+    static const struct txt_result bad = {.ttl_s = 86400, .records = &record, .count = 1};
+    struct lab *lab = *state;
+    struct asker asker;
+
+    lab_ask(lab, &asker);
+    fake_source_end_txt(&lab->source, LAB_DOMAIN, &bad);
+    lab_assert_told(&asker, VERDICT_NONE, STS_BAD_RECORD);
+    lab_pass(lab, 299);
+    lab_assert_now(lab, VERDICT_NONE, STS_BAD_RECORD);
+    lab_pass(lab, 1);
+    lab_ask(lab, &asker);
+    assert_false(asker.at_once);
+}
+
 static void
 unknown_is_not_none_and_doubles(void **state)
 {
@@ -460,6 +479,7 @@ main(void)
         TEST(nobody_waits_longer_than_the_deadline),
         TEST(time_since_arrival_counts),
         cmocka_unit_test(absence_is_remembered_for_its_ttl),
+        TEST(a_record_of_no_use_is_absence_without_a_ttl),
         TEST(unknown_is_not_none_and_doubles),
         TEST(a_failed_fetch_is_remembered),
         TEST(a_new_id_is_fetched_in_spite_of_the_back_off),
