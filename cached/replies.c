@@ -26,7 +26,8 @@ static const struct {
 static struct span
 take_wait(struct span key, int64_t *wait_ms)
 {
-    struct scan rest = scan_bytes(key.at, key.len);
+    struct span trimmed = span_trim(key);
+    struct scan rest = scan_bytes(trimmed.at, trimmed.len);
     struct span domain = scan_until(&rest, ' ');
     uint64_t ms;
 
@@ -297,7 +298,7 @@ write_map(const struct map_request *request, const struct judgement *j, const st
     case VERDICT_REFUSE:
         if (write_dane(request, j, s, out))
             break;
-        if (request->map == MAP_STSMX)
+        if (request->map == MAP_STSMX && policy_mx_count(j->policy) > 0)
             buf_add_string(out, replies_refuses_host(request, j) ? "NOTFOUND " : "OK ok");
         else
             write_secure(request, j, out);
