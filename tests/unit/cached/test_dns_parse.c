@@ -145,11 +145,17 @@ mx_null_and_other(void)
 }
 
 static void
+mx_odd_names(void)
+{
+    packet_mx(&p, NAME, 10, "Bad_host.example.com");
+    packet_mx(&p, NAME, 20, "192.0.2.1");
+}
+
+static void
 mx_no_hosts(void)
 {
-    packet_mx(&p, NAME, 10, "bad_host.example.com");
     packet_mx(&p, NAME, 10, "a b.example.com");
-    packet_mx(&p, NAME, 10, "192.0.2.1");
+    packet_mx(&p, NAME, 10, "a,b.example.com");
 }
 
 static void
@@ -315,6 +321,8 @@ static const struct {
     {"MX", DNS_MX, mx_plain, 0, "ok ttl=300 20:mx2.example.com 10:mx1.example.com"},
     {"null MX", DNS_MX, mx_null, 0, "ok ttl=300 7:"},
     {"null MX beside another", DNS_MX, mx_null_and_other, 0, "ok ttl=300 10:mx.example.com"},
+    {"MX of no host names", DNS_MX, mx_odd_names, 0,
+     "ok ttl=300 10:bad_host.example.com 20:192.0.2.1"},
     {"MX without hosts", DNS_MX, mx_no_hosts, 0, "ok ttl=300"},
     {"8 CNAMEs", DNS_TXT, chain_8, 0, "ok ttl=200 links=8 'end'"},
     {"9 CNAMEs", DNS_TXT, chain_9, 0, "dns-bad-reply ttl=0 links=9"},
