@@ -158,6 +158,9 @@ void cache_set_seq(struct cache *, const char *domain, uint64_t seq);
 /* Forgets the outcome and all about fetches of all domains in memory without a policy that match
  * (NULL: all). */
 void cache_forget_outcomes(struct cache *, const char *glob);
+/* Drops what is in memory and not in use: others know better. Policies stay where LMDB could not
+ * take all that it was given, since nobody else may have them. */
+void cache_drop_memory(struct cache *);
 
 struct cache_stats {
     uint64_t policies, others; /* entries in memory */

@@ -311,3 +311,14 @@ cache_forget_outcomes(struct cache *c, const char *glob)
 
     cache_walk(c, forget_outcome, &forgetting);
 }
+
+void
+cache_drop_memory(struct cache *c)
+{
+    struct store_stats kept = {0};
+
+    if (c->store != NULL)
+        store_stats(c->store, &kept);
+    cache_mem_clear(c->mem, c->store != NULL && kept.write_errors == 0);
+    cache_forget_outcomes(c, NULL);
+}

@@ -135,6 +135,24 @@ cache_mem_shrink(struct cache_mem *m)
     shrink_half(m, &m->others, NULL);
 }
 
+static void
+clear_half(struct cache_mem *m, struct half *half)
+{
+    for (struct entry *e = half->oldest, *newer; e != NULL; e = newer) {
+        newer = e->newer;
+        if (!e->pinned)
+            cache_mem_remove(m, e);
+    }
+}
+
+void
+cache_mem_clear(struct cache_mem *m, bool policies_too)
+{
+    clear_half(m, &m->others);
+    if (policies_too)
+        clear_half(m, &m->with_policy);
+}
+
 void
 cache_mem_set_limit(struct cache_mem *m, int64_t limit)
 {

@@ -35,6 +35,9 @@ void cache_mem_drop_failure(struct cache_mem *, struct entry *);
 /* Evicts what is too much, if anything is. */
 void cache_mem_shrink(struct cache_mem *);
 
+/* Removes all that is not pinned, with a policy only when `policies_too`. */
+void cache_mem_clear(struct cache_mem *, bool policies_too);
+
 void cache_mem_stats(const struct cache_mem *, struct cache_stats *);
 void cache_mem_walk(struct cache_mem *, void (*each)(struct entry *, void *arg), void *arg);
 

@@ -82,7 +82,7 @@ start_over(struct farm *farm, const char *newest, const char *why)
 {
     if (why != NULL)
         log_warning("farm: %s: everything is copied anew", why);
-    cache_forget_outcomes(farm->cache, NULL);
+    cache_drop_memory(farm->cache);
     farm_stream_begin(farm->stream, newest[0] != '\0' ? newest : "0-0");
     farm_copy_begin(farm->copy);
 }

@@ -196,6 +196,29 @@ test_walk_sees_all(void **state)
     cache_mem_free(NULL);
 }
 
+static void
+test_clear_keeps_what_is_pinned(void **state)
+{
+    struct cache_mem *m = cache_mem_new(1 << 20);
+    struct cache_stats stats;
+
+    (void)state;
+    for (int n = 0; n < 4; n++)
+        add(m, n);
+    for (int n = 4; n < 8; n++)
+        give_policy(m, add(m, n));
+    cache_mem_find(m, "d000.example")->pinned = 1;
+    cache_mem_clear(m, false);
+    cache_mem_stats(m, &stats);
+    assert_int_equal(stats.others, 1);
+    assert_int_equal(stats.policies, 4);
+    cache_mem_clear(m, true);
+    cache_mem_stats(m, &stats);
+    assert_true(has(m, 0));
+    assert_int_equal(stats.policies + stats.others, 1);
+    cache_mem_free(m);
+}
+
 /* What the program has from malloc, and how much of a block that leaves out. `in_use` is 0 under
  * valgrind, whose malloc does not tell. */
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
@@ -291,6 +314,7 @@ main(void)
         cmocka_unit_test(test_newest_stays_however_large),
         cmocka_unit_test(test_lower_limit_takes_effect),
         cmocka_unit_test(test_walk_sees_all),
+        cmocka_unit_test(test_clear_keeps_what_is_pinned),
         cmocka_unit_test(test_account_is_what_malloc_gave),
         cmocka_unit_test(test_account_ends_at_nothing),
     };

@@ -82,8 +82,11 @@ another_epoch_is_a_gap(void **state)
 
     memset(longest, 'x', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
+    assert_non_null(cache_get(a->cache, "other.example", false));
     redis_lab_do(lab->redis, "SET", "sts:epoch", longest, NULL);
     assert_true(lab_until(lab, until_holds, a, LONG_MS));
+    assert_null(cache_get(a->cache, "other.example", false)); /* memory is dropped, */
+    assert_true(node_has(a, "other.example"));                /* the disk still has it */
 }
 
 /* --- what Redis loses comes back -------------------------------------------------------------- */
