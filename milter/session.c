@@ -140,12 +140,15 @@ has_passed(struct message *m, const struct nexthop *hop)
     return false;
 }
 
-/* Not a verdict that may be another one in a moment, nor one that has to be explained. */
+/* Not a verdict that may be another one in a moment (a `secure` too, when there was no time to look
+ * at the MX hosts), nor one that has to be explained. */
 static bool
-is_worth_keeping(enum verdict verdict)
+is_worth_keeping(const struct answer_view *view)
 {
-    return verdict == VERDICT_NONE || verdict == VERDICT_TESTING || verdict == VERDICT_SECURE ||
-           verdict == VERDICT_DANE;
+    if (view->reason == STS_DEADLINE || view->reason == STS_OVERLOAD)
+        return false;
+    return view->verdict == VERDICT_NONE || view->verdict == VERDICT_TESTING ||
+           view->verdict == VERDICT_SECURE || view->verdict == VERDICT_DANE;
 }
 
 static void
@@ -181,7 +184,7 @@ judge_hop(struct session *s, const struct nexthop *hop, struct judgement *out)
         out->reason = answered ? sts_error_name(view.reason) : "no-answer";
         reply_text(out->action, hop->domain, answered ? &view : NULL, out->text);
     }
-    if (answered && is_worth_keeping(view.verdict))
+    if (answered && is_worth_keeping(&view))
         keep_passed(m, hop, view.verdict);
     if (answered)
         answer_view_done(&view);

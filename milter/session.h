@@ -12,8 +12,8 @@
 #include "milter/rules.h"
 
 /* A message's next hop that may be used is not asked about again for so long: a message has up to
- * thousands of recipients, and most of them share a few next hops. What holds a recipient back is
- * asked for each time. */
+ * thousands of recipients, and most of them share a few next hops. What holds a recipient back, or
+ * is not decided yet, is asked for each time. */
 enum { SESSION_VERDICT_MS = 1000 };
 
 struct session;

@@ -50,6 +50,10 @@ asker_ask(struct asker *a, const struct nexthop *hop, int64_t *budget_ms, struct
             out->verdict = (enum verdict)v;
     }
     out->reason = out->verdict == VERDICT_REFUSE ? STS_MX_NOT_LISTED : STS_OK;
+    if (strstr(hop->domain, ".late."))
+        out->reason = STS_DEADLINE;
+    if (strstr(hop->domain, ".busy."))
+        out->reason = STS_OVERLOAD;
     out->mx = alloc_string("mx.listed.test");
     out->hosts = alloc_string("");
     return true;
@@ -255,6 +259,10 @@ asks_once_a_message(void **state)
         {"unknown.test", "unknown.test ", 0},
         {"down.test", "down.test ", 0},
         {"down.test", "down.test ", 0},
+        {"secure.late.test", "secure.late.test ", 0}, /* that may be undecided too */
+        {"secure.late.test", "secure.late.test ", 0},
+        {"secure.busy.test", "secure.busy.test ", 0},
+        {"secure.busy.test", "secure.busy.test ", 0},
         {"none1.test:secure.test", "none1.test ", 0},
         {"none2.test", "none2.test ", 0},
         {"none3.test", "none3.test ", 0},
@@ -276,7 +284,7 @@ asks_once_a_message(void **state)
             fail_msg("case %zu: asked \"%s\", not \"%s\"", i, asked, cases[i].asked);
     }
     assert_string_equal(session_header(s),
-                        "asked=26 none=8 testing=2 secure=8 refuse=2 undecided=6");
+                        "asked=30 none=8 testing=2 secure=12 refuse=2 undecided=6");
     session_end(s, END_ACCEPTED, "Q1");
     asked[0] = '\0';
     assert_int_equal(rcpt(s, rules, "secure.test"), ACTION_ACCEPT);
