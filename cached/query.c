@@ -14,6 +14,7 @@
  * Askers come and go while a resolution runs; it ends when its work is done, asked for or not. */
 #include "cached/query.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,10 +144,12 @@ step_mx(struct resolution *r)
 static void
 log_answer(const struct judgement *j, int64_t ms)
 {
-    struct log_line line = log_line_begin();
     char digits[BUF_NUMBER_SIZE], probes[QUERY_PROBES_TEXT_SIZE];
+    struct log_line line;
 
     buf_format_number(digits, ms > 0 ? (uint64_t)ms : 0);
+    query_describe_probes(j, probes); /* may end for lack of memory, and say so: not in the line */
+    line = log_line_begin();
     log_line_add(&line, "query domain=");
     log_line_add(&line, j->domain);
     log_line_add(&line, " verdict=");
@@ -157,7 +160,6 @@ log_answer(const struct judgement *j, int64_t ms)
     log_line_add(&line, sts_error_name(j->reason));
     log_line_add(&line, " ms=");
     log_line_add(&line, digits);
-    query_describe_probes(j, probes);
     if (j->detail[0] != '\0' || probes[0] != '\0') {
         log_line_add(&line, " detail=");
         log_line_add(&line, j->detail);
@@ -190,6 +192,7 @@ answer(struct query_token *token, struct judgement *j)
     struct query_engine *q = token->resolution->engine;
     int64_t arrived_ms = token->asked.arrived_ms;
 
+    assert(done != NULL); /* query_when_done follows query_ask at once */
     inflight_stop_waiting(token);
     speak(q, j, clock_boot_ms() - arrived_ms);
     done(j, arg);
