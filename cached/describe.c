@@ -78,7 +78,7 @@ mx_of(const struct policy *policy)
 static int64_t
 wall_of_boot(int64_t boot_ms)
 {
-    return clock_wall_s() + (boot_ms - clock_boot_ms()) / 1000;
+    return clock_wall_s() + (boot_ms - clock_boot_ms()) / SECOND_MS;
 }
 
 static json_t *

@@ -128,7 +128,7 @@ show_entry(const struct entry *e, held_each_fn *each, void *arg)
                                .policy = e->policy,
                                .fetched_s = e->fetched_s,
                                .expires_s = verdict_expires_s(e, now_ms),
-                               .refresh_s = now_s + (e->refresh_ms - now_ms) / 1000},
+                               .refresh_s = now_s + (e->refresh_ms - now_ms) / SECOND_MS},
          arg);
     return true;
 }

@@ -26,7 +26,7 @@ fetch_failed(struct resolution *r, const struct fetch_result *result)
 {
     struct query_engine *q = r->engine;
     struct entry *e = r->entry;
-    int64_t left_s = (e->expires_ms - clock_boot_ms()) / 1000;
+    int64_t left_s = (e->expires_ms - clock_boot_ms()) / SECOND_MS;
     int64_t retry_s = left_s / 8;
 
     query_note_trouble(r, result->error, result->detail, result->http_status);

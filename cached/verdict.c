@@ -24,7 +24,7 @@ int64_t
 verdict_expires_s(const struct entry *e, int64_t now_ms)
 {
     int64_t by_fetch = (int64_t)e->fetched_s + policy_life_s(e->policy);
-    int64_t by_boot_clock = clock_wall_s() + (e->expires_ms - now_ms) / 1000;
+    int64_t by_boot_clock = clock_wall_s() + (e->expires_ms - now_ms) / SECOND_MS;
     int64_t apart = by_fetch - by_boot_clock;
 
     return apart >= -1 && apart <= 1 ? by_fetch : by_boot_clock;
