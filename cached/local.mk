@@ -40,6 +40,7 @@ libcached_a_SOURCES = \
 	cached/host_lookup.c cached/host_lookup.h \
 	cached/mailbox.c cached/mailbox.h cached/thread.c cached/thread.h cached/turn.c cached/turn.h \
 	cached/memory.c cached/memory.h \
+	cached/organisation.c cached/organisation.h \
 	cached/probe.c cached/probe.h \
 	cached/probe_smtp.c cached/probe_smtp.h \
 	cached/probes.c cached/probes.h \
@@ -80,10 +81,10 @@ libcached_a_SOURCES = \
 	cached/table.c cached/table.h \
 	cached/verdict.c cached/verdict.h
 CACHED_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(LDNS_CFLAGS) $(CURL_CFLAGS) $(OPENSSL_CFLAGS) \
-	$(LMDB_CFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) $(HIREDIS_CFLAGS)
+	$(LMDB_CFLAGS) $(JANSSON_CFLAGS) $(PSL_CFLAGS) $(XXHASH_CFLAGS) $(HIREDIS_CFLAGS)
 libcached_a_CPPFLAGS = $(CACHED_CPPFLAGS)
 CACHED_LIBS = libcached.a $(COMMON_LIBS) $(EVENT_LIBS) $(EVENT_OPENSSL_LIBS) $(HIREDIS_LIBS) $(LDNS_LIBS) \
-	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lpthread -lm
+	$(CURL_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(PSL_LIBS) $(XXHASH_LIBS) -lpthread -lm
 
 bin_PROGRAMS += stsctl
 stsctl_SOURCES = cached/stsctl.c cached/stsctl_mta.c cached/stsctl_mta.h cached/stsctl_print.c cached/stsctl_print.h

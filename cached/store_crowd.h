@@ -1,9 +1,7 @@
 /* store_crowd - who crowds the store: one organisation whose domains fill more than their share.
  * Anyone can make a million sub-domains with a valid policy each. In a full store those go first,
- * so that nobody's policies push out other people's. Without a list of public suffixes two suffixes
- * of a domain are counted: its last three labels (evil.co.uk) may have an eighth of the store, its
- * last two (evil.com; all of co.uk together) a quarter. Pure; counts in one pass and bounded
- * memory. */
+ * so that nobody's policies push out other people's. An organisation (organisation.h) may have a
+ * quarter of the store. Pure; counts in one pass and bounded memory. */
 #ifndef STS_CACHED_STORE_CROWD_H
 #define STS_CACHED_STORE_CROWD_H
 
@@ -15,27 +13,22 @@
 
 enum { STORE_CROWD_PLACES = 32 };
 
-/* Candidates of one length. Each stranger lowers all (Misra and Gries, 1982): what is left is at
- * most total / (PLACES + 1) too low, and never too high. */
-struct store_crowd_level {
+/* All zero is the start. Each stranger lowers all candidates (Misra and Gries, 1982): what is left
+ * is at most total / (PLACES + 1) too low, and never too high. */
+struct store_crowd {
     struct {
-        char suffix[DOMAIN_SIZE];
+        char organisation[DOMAIN_SIZE];
         uint64_t bytes; /* 0: free */
     } places[STORE_CROWD_PLACES];
-};
-
-/* All zero is the start. */
-struct store_crowd {
-    struct store_crowd_level two, three;
     uint64_t total;
 };
 
 /* Counts one record. */
 void store_crowd_add(struct store_crowd *, const char *domain, size_t bytes);
-/* Names who is the furthest above his share, the longer suffix before the shorter, and how many
- * bytes he has to give up. False: nobody is. */
-bool store_crowd_find(const struct store_crowd *, char suffix[DOMAIN_SIZE], uint64_t *excess);
-/* True when the domain is the suffix or below it. */
-bool store_crowd_holds(const char *suffix, const char *domain);
+/* Names who is the furthest above his share, and how many bytes he has to give up. False: nobody
+ * is. */
+bool store_crowd_find(const struct store_crowd *, char organisation[DOMAIN_SIZE], uint64_t *excess);
+/* True when the domain is the organisation's. */
+bool store_crowd_holds(const char *organisation, const char *domain);
 
 #endif

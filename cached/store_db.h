@@ -105,11 +105,11 @@ MUST_CHECK enum store_db_status store_db_evict(struct store_db *, int64_t day_li
 MUST_CHECK enum store_db_status
 store_db_weigh(struct store_db *, void (*each)(const char *domain, size_t bytes, void *arg),
                void *arg);
-/* Removes the record unused longest of those at `suffix` and below it, and adds its size to
+/* Removes the record unused longest of the organisation's (store_crowd.h), and adds its size to
  * `*bytes`. `place` (all zero: the start) is where the search goes on the next time; it may skip
  * what was written since. STORE_DB_MISSING: there is none behind it. */
-MUST_CHECK enum store_db_status store_db_evict_below(struct store_db *, const char *suffix,
-                                                     struct store_db_place *place, uint64_t *bytes);
+MUST_CHECK enum store_db_status store_db_evict_of(struct store_db *, const char *organisation,
+                                                  struct store_db_place *place, uint64_t *bytes);
 /* The cause of the last failure of a function that writes. */
 const char *store_db_error(const struct store_db *);
 

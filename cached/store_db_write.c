@@ -268,9 +268,9 @@ store_db_weigh(struct store_db *db, void (*each)(const char *domain, size_t byte
     return result(db, weigh(db, each, arg));
 }
 
-/* Steps on in the order of use to a domain below the suffix. */
+/* Steps on in the order of use to a domain of the organisation. */
 static int
-next_below(struct store_db *db, const char *suffix, struct store_db_place *place)
+next_of(struct store_db *db, const char *organisation, struct store_db_place *place)
 {
     struct store_db_key bytes;
     MDB_val key = store_db_key_of(place->number, place->domain, &bytes), value;
@@ -280,17 +280,19 @@ next_below(struct store_db *db, const char *suffix, struct store_db_place *place
     if (error)
         return error;
     error = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    while (!error && (!store_db_place_of(&key, place) || !store_crowd_holds(suffix, place->domain)))
+    while (!error &&
+           (!store_db_place_of(&key, place) || !store_crowd_holds(organisation, place->domain)))
         error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     mdb_cursor_close(cursor);
     return error;
 }
 
 static int
-evict_below(struct store_db *db, const char *suffix, struct store_db_place *place, uint64_t *bytes)
+evict_of(struct store_db *db, const char *organisation, struct store_db_place *place,
+         uint64_t *bytes)
 {
     MDB_val key, value;
-    int error = next_below(db, suffix, place);
+    int error = next_of(db, organisation, place);
 
     if (error)
         return error;
@@ -306,9 +308,9 @@ evict_below(struct store_db *db, const char *suffix, struct store_db_place *plac
 }
 
 enum store_db_status
-store_db_evict_below(struct store_db *db, const char *suffix, struct store_db_place *place,
-                     uint64_t *bytes)
+store_db_evict_of(struct store_db *db, const char *organisation, struct store_db_place *place,
+                  uint64_t *bytes)
 {
     store_guard_enter();
-    return result(db, evict_below(db, suffix, place, bytes));
+    return result(db, evict_of(db, organisation, place, bytes));
 }

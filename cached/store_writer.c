@@ -154,7 +154,7 @@ static enum store_db_status
 evict_of_crowd(struct store_writer *w, uint64_t *evicted)
 {
     uint64_t bytes = 0;
-    enum store_db_status status = store_db_evict_below(w->db, w->crowd, &w->crowd_place, &bytes);
+    enum store_db_status status = store_db_evict_of(w->db, w->crowd, &w->crowd_place, &bytes);
 
     if (status == STORE_DB_MISSING) {
         w->excess = 0;

@@ -58,6 +58,7 @@ UNIT_TESTS = \
 	tests/unit/common/test_txt \
 	tests/unit/common/test_daemon \
 	tests/unit/cached/test_address \
+	tests/unit/cached/test_organisation \
 	tests/unit/cached/test_dns \
 	tests/unit/cached/test_dns_limits \
 	tests/unit/cached/test_dane \
@@ -188,6 +189,8 @@ tests_unit_cached_test_source_LDADD = $(UNIT_LIBS_CACHED)
 # --- cached: store and cache ---------------------------------------------------
 STORE_SAMPLES = tests/unit/cached/store_samples.c tests/unit/cached/store_samples.h
 CACHE_SAMPLES = tests/unit/cached/cache_samples.c tests/unit/cached/cache_samples.h $(STORE_SAMPLES)
+tests_unit_cached_test_organisation_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_organisation_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_table_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_table_LDADD = $(UNIT_LIBS_CACHED)
 REDIS_LAB = tests/fake/redis_lab.c tests/fake/redis_lab.h

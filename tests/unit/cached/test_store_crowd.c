@@ -31,9 +31,11 @@ static const struct row {
     {"a third, deep below", "a.b%d.c%1$d.evil.test", NULL, 333, 0, 100, "evil.test"},
     {"nearly all", "a%d.evil.test", NULL, 990, 0, 100, "evil.test"},
     {"a tenth, but large", "a%d.evil.test", NULL, 100, 0, 60000, "evil.test"},
-    {"a tenth below a shared suffix", "a%d.evil.co.uk", "b%d.co.uk", 100, 100, 100, NULL},
-    {"a sixth below a shared suffix", "a%d.evil.co.uk", "b%d.co.uk", 170, 200, 100, "evil.co.uk"},
-    {"a third shares a suffix", "a%d.co.uk", NULL, 333, 0, 100, "co.uk"},
+    {"a fifth below a public suffix", "a%d.evil.co.uk", "b%d.co.uk", 200, 300, 100, NULL},
+    {"a third below one of its domains", "a%d.evil.co.uk", "b%d.co.uk", 333, 300, 100,
+     "evil.co.uk"},
+    {"a third shares a public suffix", "a%d.co.uk", NULL, 333, 0, 100, NULL},
+    {"two fifths, two of a public suffix", "a%d.evil.co.uk", "b%d.ill.co.uk", 200, 200, 100, NULL},
     {"names of one label", "a%d", NULL, 900, 0, 100, NULL},
 };
 
@@ -80,7 +82,7 @@ test_who_has_too_much(void **state)
 }
 
 static void
-test_what_is_below_a_suffix(void **state)
+test_what_is_an_organisations(void **state)
 {
     (void)state;
     assert_true(store_crowd_holds("evil.test", "evil.test"));
@@ -89,6 +91,8 @@ test_what_is_below_a_suffix(void **state)
     assert_false(store_crowd_holds("evil.test", "notevil.test"));
     assert_false(store_crowd_holds("evil.test", "evil.test.example"));
     assert_false(store_crowd_holds("evil.test", "test"));
+    assert_true(store_crowd_holds("co.uk", "co.uk"));
+    assert_false(store_crowd_holds("co.uk", "victim.co.uk"));
 }
 
 /* --- what becomes of them ----------------------------------------------------------------------
@@ -137,14 +141,14 @@ put_others(struct store *store, int from, int to, int64_t asked_day)
     store_flush(store);
 }
 
-/* A domain may have as many sub-domains as it likes, each with a valid policy that is in use. */
+/* Domains may have as many sub-domains as they like, each with a valid policy that is in use. */
 static void
-attack(struct store *store)
+attack(struct store *store, const char *const *attackers, int count)
 {
     char domain[64];
 
     for (int n = 0; n < EVIL; n++) {
-        snprintf(domain, sizeof domain, "m%d.evil.test", n);
+        snprintf(domain, sizeof domain, "m%d.%s", n, attackers[n % count]);
         put(store, domain, TODAY);
         if (n % 500 == 499)
             store_flush(store);
@@ -172,13 +176,14 @@ count_others(struct store *store, int from, int to)
 static void
 test_one_domain_pushes_out_only_its_own(void **state)
 {
+    static const char *const attackers[] = {"evil.test"};
     struct store *store = sample_open_size(SMALL);
     struct store_stats stats;
 
     (void)state;
     put_others(store, 0, OTHERS, TODAY);
     put_others(store, OTHERS, 2 * OTHERS, TODAY - STORE_KEEP_DAYS - 10);
-    attack(store);
+    attack(store, attackers, 1);
     store_stats(store, &stats);
     assert_true(stats.evicted > 0); /* or it was never full */
     assert_int_equal(count_others(store, 0, 2 * OTHERS), 2 * OTHERS);
@@ -193,14 +198,47 @@ test_one_domain_pushes_out_only_its_own(void **state)
     store_close(store);
 }
 
+/* Three who share nothing with the others but the public suffix, and are asked for later. */
+static void
+test_neighbours_below_a_public_suffix_keep_theirs(void **state)
+{
+    static const char *const attackers[] = {"evil.co.uk", "ill.co.uk", "vile.co.uk"};
+    struct store *store = sample_open_size(SMALL);
+    struct store_stats stats;
+    struct record record;
+    struct buf bytes;
+    char domain[64];
+    int held = 0;
+
+    (void)state;
+    for (int n = 0; n < OTHERS; n++) {
+        snprintf(domain, sizeof domain, "victim%d.co.uk", n);
+        put(store, domain, TODAY - 1);
+    }
+    store_flush(store);
+    attack(store, attackers, 3);
+    store_stats(store, &stats);
+    assert_true(stats.evicted > 0); /* or it was never full */
+
+    buf_init(&bytes, RECORD_MAX);
+    for (int n = 0; n < OTHERS; n++) {
+        snprintf(domain, sizeof domain, "victim%d.co.uk", n);
+        held += store_get(store, domain, &bytes, &record);
+    }
+    buf_done(&bytes);
+    assert_int_equal(held, OTHERS);
+    store_close(store);
+}
+
 int
 main(void)
 {
 #define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_has_too_much),
-        cmocka_unit_test(test_what_is_below_a_suffix),
+        cmocka_unit_test(test_what_is_an_organisations),
         IN_DIRECTORY(test_one_domain_pushes_out_only_its_own),
+        IN_DIRECTORY(test_neighbours_below_a_public_suffix_keep_theirs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
