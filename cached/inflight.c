@@ -1,11 +1,22 @@
 #include "cached/inflight.h"
-#include "common/clock.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "cached/organisation.h"
+#include "common/clock.h"
+
+/* How many run below one registrable domain. */
+struct inflight_share {
+    struct table_link link;
+    size_t running;
+    char organisation[DOMAIN_SIZE];
+};
 
 struct inflight {
     struct table *table;
+    struct table *shares; /* of those organisations that have something under way */
     LIST_HEAD(, resolution) all;
 };
 
@@ -17,12 +28,19 @@ domain_of(const struct table_link *link)
     return ((const struct resolution *)(const void *)at)->entry->domain;
 }
 
+static const char *
+organisation_of_share(const struct table_link *link)
+{
+    return ((const struct inflight_share *)link)->organisation;
+}
+
 struct inflight *
 inflight_new(void)
 {
     struct inflight *inflight = alloc_zero(1, sizeof *inflight);
 
     inflight->table = table_new(domain_of);
+    inflight->shares = table_new(organisation_of_share);
     LIST_INIT(&inflight->all);
     return inflight;
 }
@@ -37,6 +55,7 @@ inflight_free(struct inflight *inflight, struct cache *cache)
     while ((r = LIST_FIRST(&inflight->all)) != NULL)
         inflight_remove(inflight, r, cache);
     table_free(inflight->table);
+    table_free(inflight->shares);
     free(inflight);
 }
 
@@ -49,6 +68,52 @@ inflight_find(const struct inflight *inflight, const char *domain)
     return link != NULL ? (void *)((char *)link - offsetof(struct resolution, link)) : NULL;
 }
 
+static struct inflight_share *
+find_share(const struct inflight *inflight, const char *organisation)
+{
+    return (struct inflight_share *)table_find(inflight->shares, organisation);
+}
+
+static struct inflight_share *
+take_share(struct inflight *inflight, const char *domain)
+{
+    const char *organisation = organisation_of(domain);
+    struct inflight_share *share = find_share(inflight, organisation);
+
+    if (share == NULL) {
+        share = alloc_zero(1, sizeof *share);
+        memcpy(share->organisation, organisation, strlen(organisation) + 1);
+        table_add(inflight->shares, &share->link);
+    }
+    share->running++;
+    return share;
+}
+
+static void
+give_share_back(struct inflight *inflight, struct inflight_share *share)
+{
+    if (--share->running > 0)
+        return;
+    table_remove(inflight->shares, &share->link);
+    free(share);
+}
+
+/* The list of public suffixes is asked only when it could matter. */
+bool
+inflight_has_room(const struct inflight *inflight, const char *domain, bool has_policy)
+{
+    size_t max = has_policy ? 2 * QUERY_SHARE_MAX : QUERY_SHARE_MAX, running;
+    const struct inflight_share *share;
+
+    running = inflight_count(inflight);
+    if (running < max)
+        return true;
+    if (running >= QUERY_RUNNING_MAX)
+        return false;
+    share = find_share(inflight, organisation_of(domain));
+    return share == NULL || share->running < max;
+}
+
 struct resolution *
 inflight_add(struct inflight *inflight, struct query_engine *engine, struct entry *entry,
              int64_t now_ms)
@@ -57,6 +122,7 @@ inflight_add(struct inflight *inflight, struct query_engine *engine, struct entr
 
     r->engine = engine;
     r->entry = entry;
+    r->share = take_share(inflight, entry->domain);
     r->started_ms = now_ms;
     LIST_INIT(&r->waiters);
     STAILQ_INIT(&r->refetchers);
@@ -95,6 +161,7 @@ inflight_remove(struct inflight *inflight, struct resolution *r, struct cache *c
     }
     table_remove(inflight->table, &r->link);
     LIST_REMOVE(r, all);
+    give_share_back(inflight, r->share);
     cache_unpin(cache, r->entry);
     free(r);
 }

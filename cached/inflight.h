@@ -11,6 +11,7 @@
 
 struct event;
 struct inflight;
+struct inflight_share;
 
 enum resolution_step {
     STEP_LOOK,
@@ -44,7 +45,8 @@ struct resolution {
     struct table_link link;
     LIST_ENTRY(resolution) all;
     struct query_engine *engine;
-    struct entry *entry;              /* pinned */
+    struct entry *entry; /* pinned */
+    struct inflight_share *share;
     struct source_job *job;           /* the one thing that is waited for: the source, */
     struct farm_job *farm_job;        /* the farm, */
     struct probes_wait *probes_wait;  /* probes, */
@@ -82,6 +84,9 @@ void inflight_stop_work(struct resolution *);
  */
 void inflight_remove(struct inflight *, struct resolution *, struct cache *);
 size_t inflight_count(const struct inflight *);
+/* False when one more for this domain would be too many: in all, or below its registrable domain.
+ * `has_policy`: the domain's policy is in force, and may take the places kept for such. */
+bool inflight_has_room(const struct inflight *, const char *domain, bool has_policy);
 
 /* Adds an asker whose `on_deadline(token)` comes after `wait_ms`. */
 struct query_token *inflight_wait(struct resolution *, struct event_base *, int64_t wait_ms,

@@ -23,7 +23,7 @@
 
 enum {
     WHY_SIZE = 512,
-    RESERVED_FILES = 1024, /* for DNS, HTTPS, LMDB, logs */
+    RESERVED_FILES = 1536, /* for DNS, HTTPS, LMDB, logs */
     DRAIN_TICK_MS = 20,
     DRAIN_EXTRA_MS = 1000 /* beyond answer-deadline, until the last reply is written */
 };

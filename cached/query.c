@@ -383,8 +383,8 @@ query_begin_background(struct query_engine *q, struct entry *e, bool force_fetch
 {
     struct resolution *r;
 
-    if (inflight_count(q->inflight) >= QUERY_RUNNING_MAX ||
-        inflight_find(q->inflight, e->domain) != NULL)
+    if (inflight_find(q->inflight, e->domain) != NULL ||
+        !inflight_has_room(q->inflight, e->domain, verdict_policy_in_force(e, clock_boot_ms())))
         return false;
     r = query_begin(q, e, STEP_TXT);
     r->force_fetch = force_fetch;
@@ -431,13 +431,14 @@ note_wants(struct resolution *r, const struct question *question)
 
 /* The resolution to wait for; NULL when there would be too many. */
 static struct resolution *
-join_or_begin(struct query_engine *q, const struct question *question, enum verdict_need need)
+join_or_begin(struct query_engine *q, const struct question *question, enum verdict_need need,
+              bool has_policy)
 {
     struct resolution *r = inflight_find(q->inflight, question->domain);
     struct entry *e;
 
     if (r == NULL) {
-        if (inflight_count(q->inflight) >= QUERY_RUNNING_MAX)
+        if (!inflight_has_room(q->inflight, question->domain, has_policy))
             return NULL;
         e = cache_want(q->cache, question->domain);
         r = query_begin(q, e, first_step(q, need));
@@ -520,7 +521,7 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
             return answer_now(q, question, e, now_ms, now);
         need = VERDICT_NEEDS_RECHECK;
     }
-    r = join_or_begin(q, question, need);
+    r = join_or_begin(q, question, need, verdict_policy_in_force(e, now_ms));
     if (r == NULL) {
         verdict_in_doubt(need, false, STS_OVERLOAD, now);
         speak(q, now, now_ms - question->arrived_ms);

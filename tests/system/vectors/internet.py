@@ -114,7 +114,7 @@ class Daemon:
         self.state = self.directory / "state"
         self.state.mkdir(exist_ok=True)
         self.values = {"dns_ports": [dns_port], "fetch_port": fetch_port, "ca_file": ca_file, "query_port": free_port(),
-                       "more": ""}
+                       "dns_timeout": DNS_TIMEOUT, "more": ""}
         self.process, self.environment = None, {}
 
     def write_config(self, **changes):
@@ -125,7 +125,7 @@ listen = {{ "unix:{self.query_socket}", "inet:{values['query_port']}@127.0.0.1" 
 control = "unix:{self.control_socket}"
 state-directory = "{self.state}"
 answer-deadline = "{ANSWER_DEADLINE}s"
-dns {{ servers = {{ {servers} }}  timeout = "{DNS_TIMEOUT}s" }}
+dns {{ servers = {{ {servers} }}  timeout = "{values['dns_timeout']}s" }}
 fetch {{ port = {values['fetch_port']}  ca-file = "{values['ca_file']}"  timeout = "{FETCH_TIMEOUT}s"
          allow-address = {{ "127.0.0.0/8" }} }}
 {values['more']}

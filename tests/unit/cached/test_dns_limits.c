@@ -14,7 +14,7 @@
 
 #define NAME "_mta-sts.example.com"
 
-enum { MANY = 1500 };
+enum { MANY = 2000 };
 
 static void
 say_txt(struct packet *p, const struct dns_question *q)
