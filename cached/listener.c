@@ -240,7 +240,7 @@ add_connection(struct listening *l, int fd)
         close(fd);
         return;
     }
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    sockspec_keep_alive(fd);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on unix: fine */
     conn = conn_new(&all->service, fd, kind_of(l, fd));
     TAILQ_INSERT_TAIL(&all->connections, conn_link(conn), entry);

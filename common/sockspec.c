@@ -367,3 +367,16 @@ sockspec_listen(const struct sockspec *spec, mode_t mode, gid_t group, char *why
         close(fd);
     return -1;
 }
+
+void
+sockspec_keep_alive(int fd)
+{
+    const int on = 1, idle = SOCKSPEC_ALIVE_IDLE_S, interval = SOCKSPEC_ALIVE_INTERVAL_S,
+              tries = SOCKSPEC_ALIVE_TRIES;
+
+    if (setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) != 0)
+        return;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof tries);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}

@@ -35,6 +35,16 @@ bool sockspec_is_anywhere(const struct sockspec *);
  * mode and group are set ((gid_t)-1: as is). Returns the descriptor, or -1 and `why`. */
 int sockspec_listen(const struct sockspec *, mode_t mode, gid_t group, char *why, size_t size);
 
+/* For a TCP connection, or a listening socket, whose later connections inherit it: that the peer
+ * has gone without a word is found out within two minutes. Does nothing on unix. A minute of
+ * asking, so that a cable out for seconds costs nobody his connection. */
+enum {
+    SOCKSPEC_ALIVE_IDLE_S = 60, /* before the peer is asked; the kernel's default is two hours */
+    SOCKSPEC_ALIVE_INTERVAL_S = 10,
+    SOCKSPEC_ALIVE_TRIES = 6
+};
+void sockspec_keep_alive(int fd);
+
 /* Starts a non-blocking connect. Returns the descriptor (connected or in progress), or -1 and
  * errno. */
 int sockspec_connect(const struct sockspec *);

@@ -106,6 +106,7 @@ open_listener(struct parent *p, char *why, size_t size)
         snprintf(why, size, "listening socket: %s", strerror(errno));
         return false;
     }
+    sockspec_keep_alive(p->listener); /* libmilter accepts */
     return callbacks_use_descriptor(p->listener) || let_libmilter_listen(p, why, size);
 }
 

@@ -36,6 +36,11 @@ def is_listening(path):
         return probe.connect_ex(path) == 0
 
 
+def accepts_on(port):
+    with socket.socket(socket.AF_INET) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def is_running(pid):
     """A zombie that nobody reaps, as in a container, has ended."""
     try:
@@ -150,6 +155,12 @@ class Milter:
         wait_until(lambda: is_listening(self.socket) or self.process.poll() is not None, "the socket")
         assert self.process.poll() is None, self.log
         return self
+
+    def start_on_port(self, port):
+        """With a socket of the kind inet."""
+        self._spawn()
+        wait_until(lambda: accepts_on(port) or self.process.poll() is not None, "the port")
+        assert self.process.poll() is None, self.log
 
     def start_at_once(self):
         """Returns in the very moment when the socket is there, whatever else is not."""

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +250,49 @@ test_listen_inet(void **state)
     close(fd);
 }
 
+static int
+tcp_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+
+    getsockopt(fd, IPPROTO_TCP, option, &value, &len);
+    return value;
+}
+
+/* An accepted connection inherits it; a unix socket takes no notice. */
+static void
+test_keep_alive(void **state)
+{
+    struct sockaddr_in in;
+    struct sockspec any;
+    socklen_t len = sizeof in;
+    int fd, client, accepted, is_on = 0, pair[2];
+
+    (void)state;
+    assert_true(sockspec_parse("inet:0@127.0.0.1", &any, why, sizeof why));
+    fd = sockspec_listen(&any, 0, (gid_t)-1, why, sizeof why);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    memcpy(&any.addr, &in, sizeof in);
+    sockspec_keep_alive(fd);
+    client = sockspec_connect(&any);
+    accepted = accept(fd, NULL, NULL);
+    assert_true(accepted >= 0);
+    len = sizeof is_on;
+    assert_int_equal(getsockopt(accepted, SOL_SOCKET, SO_KEEPALIVE, &is_on, &len), 0);
+    assert_int_equal(is_on, 1);
+    assert_int_equal(tcp_option(accepted, TCP_KEEPIDLE), SOCKSPEC_ALIVE_IDLE_S);
+    assert_int_equal(tcp_option(accepted, TCP_KEEPINTVL), SOCKSPEC_ALIVE_INTERVAL_S);
+    assert_int_equal(tcp_option(accepted, TCP_KEEPCNT), SOCKSPEC_ALIVE_TRIES);
+    close(accepted);
+    close(client);
+    close(fd);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    sockspec_keep_alive(pair[0]);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void
 test_group(void **state)
 {
@@ -280,6 +324,7 @@ main(void)
         WITH_DIRECTORY(test_a_file_is_left_alone),
         cmocka_unit_test(test_no_such_directory),
         cmocka_unit_test(test_listen_inet),
+        cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
