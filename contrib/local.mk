@@ -22,7 +22,8 @@ dist_redis_DATA = contrib/redis/README.md contrib/redis/sts-cached.conf contrib/
 
 # --- systemd: units that allow the least ---
 systemddir = $(pkgdatadir)/systemd
-dist_systemd_DATA = contrib/systemd/README.md contrib/systemd/sts-cached.socket
+dist_systemd_DATA = contrib/systemd/README.md contrib/systemd/sts-cached.socket contrib/systemd/sts-milter.socket \
+	contrib/systemd/sts-milter.sysusers contrib/systemd/sts-milter.tmpfiles
 systemd_DATA = contrib/systemd/sts-cached.service contrib/systemd/sts-milter.service
 EXTRA_DIST += contrib/systemd/sts-cached.service.in contrib/systemd/sts-milter.service.in
 CLEANFILES += $(systemd_DATA)

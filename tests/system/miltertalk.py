@@ -38,10 +38,11 @@ class Reply:
 class MilterTalk:
     """One connection to a milter; `negotiate` comes first."""
 
-    def __init__(self, path, timeout=20):
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, place, timeout=20):
+        """`place`: the path of a unix socket, or (host, port)."""
+        self.socket = socket.socket(socket.AF_INET if isinstance(place, tuple) else socket.AF_UNIX)
         self.socket.settimeout(timeout)
-        self.socket.connect(path)
+        self.socket.connect(place)
         self.actions = self.steps = 0
         self.macros = {}
 
