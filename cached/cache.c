@@ -91,9 +91,35 @@ drop_from_store(struct cache *c, const char *domain)
         store_delete(c->store, domain);
 }
 
-/* Brings the stored policy of a new entry to memory. NULL: there is none in force. */
+/* Puts the stored policy (taken) in force. False: its term is over by the wall clock. That may be
+ * wrong, so the policy stays on disk, and the entry notes until when it would be in force. */
+static bool
+take_stored(struct cache *c, struct entry *e, struct policy *policy, const struct record *record)
+{
+    int64_t end_s = cache_store_end_s(record, policy);
+
+    cache_replace_policy(c, e, policy);
+    if (!cache_store_start_term(e, record)) {
+        cache_replace_policy(c, e, NULL);
+        e->stored_end_s = (uint32_t)end_s;
+        return false;
+    }
+    e->source = SOURCE_LMDB;
+    e->asked_day = (uint32_t)record->asked_day;
+    e->seq = record->seq;
+    cache_clear_outcome(e);
+    cache_replace_old_ids(c, e, record->old_ids);
+    if (e->fetched_s != record->fetched_s) /* or each start would give it a whole new term */
+        cache_store_write(c->store, e);
+    else if (record->refresh_s > end_s) /* it was set aside */
+        cache_store_write(c->store, e);
+    return true;
+}
+
+/* Brings the stored policy of a new entry to memory. NULL: there is none, or none in force unless
+ * `over_too`. */
 static struct entry *
-load(struct cache *c, const char *domain)
+load(struct cache *c, const char *domain, bool over_too)
 {
     struct record record;
     struct policy *policy = cache_store_read(c->store, domain, &record);
@@ -102,21 +128,22 @@ load(struct cache *c, const char *domain)
     if (policy == NULL)
         return NULL;
     e = cache_mem_add(c->mem, domain);
-    cache_mem_take(c->mem, e);
-    e->policy = policy;
-    cache_mem_settle(c->mem, e);
-    if (!cache_store_start_term(e, &record)) {
-        cache_mem_remove(c->mem, e);
-        store_delete(c->store, domain);
-        return NULL;
-    }
-    e->source = SOURCE_LMDB;
-    e->asked_day = (uint32_t)record.asked_day;
-    e->seq = record.seq;
-    cache_replace_old_ids(c, e, record.old_ids);
-    if (e->fetched_s != record.fetched_s)
-        cache_store_write(c->store, e); /* or each start would give it a whole new term */
-    return e;
+    if (take_stored(c, e, policy, &record) || over_too)
+        return e;
+    cache_mem_remove(c->mem, e);
+    return NULL;
+}
+
+/* The wall clock was set back, and the stored policy is in force after all. */
+static void
+load_again(struct cache *c, struct entry *e)
+{
+    struct record record;
+    struct policy *policy = cache_store_read(c->store, e->domain, &record);
+
+    e->stored_end_s = 0;
+    if (policy != NULL)
+        (void)take_stored(c, e, policy, &record);
 }
 
 /* --- finding ------------------------------------------------------------- */
@@ -127,6 +154,7 @@ cache_replace_policy(struct cache *c, struct entry *e, struct policy *policy)
     cache_mem_take(c->mem, e);
     policy_free(e->policy);
     e->policy = policy;
+    e->stored_end_s = 0;
     cache_mem_settle(c->mem, e);
 }
 
@@ -158,10 +186,13 @@ is_empty(const struct entry *e, int64_t now_ms)
            !was_tried_lately(e, now_ms);
 }
 
-/* Drops what is over. Returns NULL when nothing is left and nobody holds the entry. */
+/* Drops what is over. Returns NULL when nothing is left and nobody holds the entry. On disk stays
+ * what was read there or came from another node: its end was told from the wall clock. */
 static struct entry *
 drop_old(struct cache *c, struct entry *e, int64_t now_ms)
 {
+    bool told_here = e->source == SOURCE_FETCH;
+
     if (e->policy == NULL && e->failure == NULL)
         return e;
     if (!was_tried_lately(e, now_ms))
@@ -170,7 +201,8 @@ drop_old(struct cache *c, struct entry *e, int64_t now_ms)
         return e;
     cache_replace_policy(c, e, NULL);
     e->source = SOURCE_NONE;
-    drop_from_store(c, e->domain);
+    if (told_here)
+        drop_from_store(c, e->domain);
     if (e->pinned || !is_empty(e, now_ms))
         return e;
     cache_mem_remove(c->mem, e);
@@ -186,9 +218,11 @@ cache_get_at(struct cache *c, const char *domain, bool store_too, int64_t now_ms
 
     if (e != NULL) {
         cache_mem_touch(c->mem, e);
+        if (e->stored_end_s != 0 && store_too && clock_wall_s() < e->stored_end_s)
+            load_again(c, e);
         return drop_old(c, e, now_ms);
     }
-    return store_too && c->store != NULL ? load(c, domain) : NULL;
+    return store_too && c->store != NULL ? load(c, domain, false) : NULL;
 }
 
 struct entry *
@@ -200,8 +234,11 @@ cache_get(struct cache *c, const char *domain, bool store_too)
 struct entry *
 cache_want(struct cache *c, const char *domain)
 {
-    struct entry *e = cache_get(c, domain, true);
+    bool is_new = cache_mem_find(c->mem, domain) == NULL;
+    struct entry *e = is_new && c->store != NULL ? load(c, domain, true) : NULL;
 
+    if (!is_new)
+        e = cache_get(c, domain, true);
     return e != NULL ? e : cache_mem_add(c->mem, domain);
 }
 
@@ -304,6 +341,7 @@ cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const 
     cache_replace_policy(c, e, policy);
     e->expires_ms = in_seconds(policy_life_s(policy));
     e->refresh_ms = in_seconds(refresh_after_s(c, policy));
+    e->fetched_s = (uint32_t)clock_wall_s();
     e->source = SOURCE_FETCH;
     raise_seq(e, seq);
     if (e->asked_day == 0)
@@ -500,6 +538,7 @@ make_empty(struct cache *c, struct entry *e)
     cache_clear_outcome(e);
     e->checked_ms = 0;
     e->recheck_s = 0;
+    e->stored_end_s = 0;
     memset(e->tried_s, 0, sizeof e->tried_s);
     e->source = SOURCE_NONE;
 }

@@ -47,7 +47,8 @@ struct fetch_failure {
 
 enum { CACHE_TRIES = 3 };
 
-/* All *_ms are boot times, and so are those in seconds, which are rounded up, but for `fetched_s`.
+/* All *_ms are boot times, and so are those in seconds, which are rounded up, but for `fetched_s`
+ * and `stored_end_s`.
  * Fields are read by anyone, changed only through the functions below. */
 struct entry {
     struct table_link link;
@@ -61,6 +62,7 @@ struct entry {
     int64_t refresh_ms;            /* a whole fetch is due */
     int64_t checked_ms;            /* the last answer about TXT; 0: none in this process */
     uint32_t fetched_s;            /* wall time of the fetch */
+    uint32_t stored_end_s;         /* wall time at which the policy in LMDB, not in force, ended */
     uint32_t recheck_s;            /* TXT is to be asked again */
     uint32_t outcome_until_s;      /* `outcome` is answered at once until then */
     uint32_t tried_s[CACHE_TRIES]; /* see cache_tried_ms */
@@ -79,9 +81,10 @@ void cache_free(struct cache *);
 void cache_set_limits(struct cache *, int64_t memory_size, int64_t refresh_interval_ms);
 
 /* The entry of `domain` (normalised) from memory, else, when `store_too`, from LMDB brought to
- * memory; NULL when neither has one. Counts as a use. Expired policies are dropped on the way (from
- * LMDB too), their entry stays if it knows anything else. Valid until the next cache_* call that
- * may add or evict, unless pinned. */
+ * memory; NULL when neither has one. Counts as a use. Expired policies are dropped on the way,
+ * their entry stays if it knows anything else; those whose end the wall clock told stay in LMDB,
+ * unused, as cache_store_set_aside says. Valid until the next cache_* call that may add or evict,
+ * unless pinned. */
 struct entry *cache_get(struct cache *, const char *domain, bool store_too);
 /* The same at `now_ms`, which the caller has just read from the boot clock. */
 struct entry *cache_get_at(struct cache *, const char *domain, bool store_too, int64_t now_ms);

@@ -2,11 +2,22 @@
 
 #include <string.h>
 
+#include "cached/store_writer.h"
 #include "common/clock.h"
 
 enum {
-    AHEAD_MAX_S = 60 /* a fetch further in the future than this was noted by a wrong clock */
+    DAY_S = 86400,
+    AHEAD_MAX_S = 60, /* a fetch further in the future than this was noted by a wrong clock */
+    OVER_KEPT_S = 400 * DAY_S, /* a clock may be wrong by a year, whose battery is empty */
+    ASIDE_MIN_S = DAY_S,
+    ASIDE_MAX_S = 30 * DAY_S
 };
+
+static int64_t
+not_negative(int64_t value)
+{
+    return value < 0 ? 0 : value;
+}
 
 struct policy *
 cache_store_read(struct store *store, const char *domain, struct record *record)
@@ -26,10 +37,46 @@ cache_store_read(struct store *store, const char *domain, struct record *record)
     return policy;
 }
 
+int64_t
+cache_store_end_s(const struct record *record, const struct policy *policy)
+{
+    return record->fetched_s + policy_life_s(policy);
+}
+
 bool
 cache_store_is_running(const struct record *record, const struct policy *policy)
 {
-    return record->fetched_s + policy_life_s(policy) > clock_wall_s();
+    return cache_store_end_s(record, policy) > clock_wall_s();
+}
+
+/* Looked at again after as long as it has been over: seldom, and soon after a small error of the
+ * clock. */
+static int64_t
+next_look_s(int64_t over_s)
+{
+    return over_s < ASIDE_MIN_S ? ASIDE_MIN_S : over_s > ASIDE_MAX_S ? ASIDE_MAX_S : over_s;
+}
+
+void
+cache_store_set_aside(struct store *store, const char *domain)
+{
+    int64_t now_s = clock_wall_s(), unused_day = now_s / DAY_S - STORE_KEEP_DAYS - 1, over_s;
+    struct record record;
+    struct policy *policy = cache_store_read(store, domain, &record);
+
+    if (policy == NULL)
+        return;
+    over_s = now_s - cache_store_end_s(&record, policy);
+    if (over_s > OVER_KEPT_S) {
+        store_delete(store, domain);
+    } else {
+        record.body = policy_body(policy);
+        record.refresh_s = now_s + next_look_s(over_s);
+        if (record.asked_day > unused_day)
+            record.asked_day = not_negative(unused_day);
+        store_put(store, &record);
+    }
+    policy_free(policy);
 }
 
 bool
@@ -44,11 +91,13 @@ cache_store_start_term(struct entry *e, const struct record *record)
         left_s = life_s;
     if (left_s <= 0)
         return false;
-    if (refresh_s < 0 || refresh_s > life_s)
+    if (refresh_s < 0)
         refresh_s = life_s;
     e->fetched_s = (uint32_t)(ahead ? now_s : record->fetched_s);
     e->expires_ms = clock_boot_ms() + left_s * SECOND_MS;
     e->refresh_ms = e->expires_ms - (life_s - refresh_s) * SECOND_MS;
+    if (refresh_s > life_s) /* it was set aside: overdue */
+        e->refresh_ms = clock_boot_ms();
     return true;
 }
 
@@ -59,14 +108,9 @@ to_seconds(int64_t ms)
     return (ms + (ms < 0 ? -SECOND_MS : SECOND_MS) / 2) / SECOND_MS;
 }
 
-static int64_t
-not_negative(int64_t value)
-{
-    return value < 0 ? 0 : value;
-}
-
-/* The times are told from the boot clock anew each time: should the wall clock have been wrong at
- * the fetch and set since, the record comes right. */
+/* The times are told from the boot clock anew each time: should the wall clock have been behind at
+ * the fetch and set since, the record comes right. When it was set back, nobody knows whether it
+ * was wrong before or is now: the later end is the one that loses nothing. */
 void
 cache_store_record(struct entry *e, struct record *record)
 {
@@ -75,6 +119,8 @@ cache_store_record(struct entry *e, struct record *record)
         not_negative(now_s + to_seconds(e->expires_ms - now_ms) - policy_life_s(e->policy));
     const char *id = policy_id(e->policy);
 
+    if (e->fetched_s > fetched_s + AHEAD_MAX_S)
+        fetched_s = e->fetched_s;
     e->fetched_s = (uint32_t)fetched_s;
     *record = (struct record){
         .kind = RECORD_POLICY,

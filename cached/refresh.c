@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cached/cache_lmdb.h"
+#include "cached/cache_store.h"
 #include "common/clock.h"
 
 struct refresh {
@@ -22,8 +23,8 @@ refresh_one(const char *domain, void *arg)
     struct entry *e = cache_get(refresh->cache, domain, true);
 
     if (e == NULL || e->policy == NULL)
-        return; /* it has expired, and cache_get removed it */
-    if (clock_wall_s() / DAY_S - e->asked_day > REFRESH_UNASKED_DAYS)
+        cache_store_set_aside(refresh->store, domain);
+    else if (clock_wall_s() / DAY_S - e->asked_day > REFRESH_UNASKED_DAYS)
         cache_put_off_refresh(refresh->cache, e, DAY_S);
     else if (!query_refresh(refresh->engine, domain))
         cache_put_off_refresh(refresh->cache, e, BUSY_S);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "cached/cache_lmdb.h"
 #include "cached/cache_store.h"
 #include "tests/unit/cached/cache_samples.h"
 
@@ -65,6 +66,104 @@ test_fetch_in_the_future_counts_as_now_once(void **state)
     close_all(store, cache);
 }
 
+/* The clock is wrong when the machine starts, and set some questions later. */
+static void
+test_policy_outlives_a_start_with_the_clock_ahead(void **state)
+{
+    static const int64_t ahead_s[] = {DAY_S, 366 * DAY_S};
+
+    for (size_t i = 0; i < 2 * sizeof ahead_s / sizeof ahead_s[0]; i++) {
+        bool restarted = i % 2 == 1;
+        struct store *store;
+        struct cache *cache;
+        const struct entry *e;
+
+        setup(state);
+        open_all(&store, &cache);
+        set_policy(cache, DOMAIN, HOUR_S);
+        step_wall_clock(ahead_s[i / 2]);
+        reopen(&store, &cache);
+        assert_null(cache_get(cache, DOMAIN, true));
+        cache_set_none(cache, cache_want(cache, DOMAIN), STS_NO_RECORD, HOUR_S);
+        assert_false(has_policy(cache, DOMAIN));
+        cache_store_set_aside(store, DOMAIN); /* its refresh was due */
+        step_wall_clock(-ahead_s[i / 2]);
+        pass(60);
+        if (restarted)
+            reopen(&store, &cache);
+        assert_true(has_policy(cache, DOMAIN));
+        e = cache_get(cache, DOMAIN, true);
+        assert_int_equal(e->expires_ms, boot_ms + (HOUR_S - 60) * 1000);
+        assert_int_equal(e->outcome, STS_OK);
+        assert_int_equal(e->refresh_ms, boot_ms);
+        assert_int_equal(stored(store).refresh_s, wall_s);
+        close_all(store, cache);
+        teardown(state);
+    }
+    setup(state);
+}
+
+/* Read while the clock was ahead, so that it ended too early in memory; not so on disk. */
+static void
+test_early_end_in_memory_is_none_on_disk(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, 2 * DAY_S);
+    step_wall_clock(DAY_S);
+    reopen(&store, &cache);
+    assert_true(has_policy(cache, DOMAIN));
+    step_wall_clock(-DAY_S);
+    pass(DAY_S);
+    assert_false(has_policy(cache, DOMAIN));
+    reopen(&store, &cache);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + DAY_S * 1000);
+    close_all(store, cache);
+}
+
+static void
+note_due(const char *domain, void *arg)
+{
+    assert_string_equal(domain, DOMAIN);
+    ++*(int *)arg;
+}
+
+/* What is over is looked at less and less often, gives way to others, and goes after a year. */
+static void
+test_policy_over_is_set_aside(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+    int looks = 0;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, HOUR_S);
+    reopen(&store, &cache);
+    for (int day = 0; day < 400; day++) {
+        int64_t seq = (int64_t)stored(store).seq, due_before = looks;
+
+        assert_int_equal(seq, WALL_S * 1000000);
+        pass(DAY_S);
+        store_due(store, wall_s, 1, note_due, &looks);
+        if (looks == due_before)
+            continue;
+        cache_store_set_aside(store, DOMAIN);
+        assert_true(stored(store).refresh_s > wall_s);
+        assert_true(stored(store).asked_day <= wall_s / DAY_S - 31);
+        assert_int_equal(store_due(store, wall_s, 1, note_due, &looks), 0);
+    }
+    assert_in_range(looks, 10, 30);
+    assert_false(has_policy(cache, DOMAIN));
+    pass(30 * DAY_S);
+    cache_store_set_aside(store, DOMAIN);
+    assert_string_equal(stored(store).domain, "");
+    close_all(store, cache);
+}
+
 static void
 test_small_step_back_does_not_lengthen(void **state)
 {
@@ -77,6 +176,26 @@ test_small_step_back_does_not_lengthen(void **state)
     step_wall_clock(-50);
     reopen(&store, &cache);
     assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + HOUR_S * 1000);
+    close_all(store, cache);
+}
+
+/* Set back by a day, and right again: what was written meanwhile has not ended. */
+static void
+test_writing_with_the_clock_behind_ends_nothing(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, HOUR_S);
+    step_wall_clock(-DAY_S);
+    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
+    assert_int_equal(stored(store).asked_day, wall_s / DAY_S);
+    step_wall_clock(DAY_S);
+    pass(60);
+    reopen(&store, &cache);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + (HOUR_S - 60) * 1000);
     close_all(store, cache);
 }
 
@@ -150,7 +269,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         IN_DIRECTORY(test_restart_keeps_the_rest_of_the_term),
         IN_DIRECTORY(test_fetch_in_the_future_counts_as_now_once),
+        IN_DIRECTORY(test_policy_outlives_a_start_with_the_clock_ahead),
+        IN_DIRECTORY(test_early_end_in_memory_is_none_on_disk),
+        IN_DIRECTORY(test_policy_over_is_set_aside),
         IN_DIRECTORY(test_small_step_back_does_not_lengthen),
+        IN_DIRECTORY(test_writing_with_the_clock_behind_ends_nothing),
         IN_DIRECTORY(test_writing_corrects_the_time_of_fetch),
         IN_DIRECTORY(test_seq_rises_with_each_policy),
         IN_DIRECTORY(test_unusable_stored_body_is_deleted),

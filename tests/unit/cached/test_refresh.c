@@ -64,13 +64,13 @@ tear_down(void **state)
     return 0;
 }
 
-/* A policy in the store that was fetched a day ago. */
+/* A policy in the store that was fetched `age_s` ago. */
 static void
-store_policy(struct desk *d, int64_t due_in_s, int64_t asked_day)
+store_aged(struct desk *d, int64_t age_s, int64_t due_in_s, int64_t asked_day)
 {
     struct record record = {.id = "id1",
                             .seq = 1,
-                            .fetched_s = WALL_S - DAY_S,
+                            .fetched_s = WALL_S - age_s,
                             .refresh_s = WALL_S + due_in_s,
                             .asked_day = asked_day,
                             .body = {body, sizeof body - 1}};
@@ -78,6 +78,12 @@ store_policy(struct desk *d, int64_t due_in_s, int64_t asked_day)
     strcpy(record.domain, domain);
     store_put(d->store, &record);
     store_flush(d->store);
+}
+
+static void
+store_policy(struct desk *d, int64_t due_in_s, int64_t asked_day)
+{
+    store_aged(d, DAY_S, due_in_s, asked_day);
 }
 
 /* Lets the clock tick once; real time. */
@@ -142,6 +148,18 @@ what_nobody_asks_for_is_put_off(void **state)
     assert_int_equal(refresh_due_in_s(d), DAY_S);
 }
 
+/* The clock may be wrong, so it stays; but it must not be due for ever. */
+static void
+what_is_over_is_set_aside(void **state)
+{
+    struct desk *d = *state;
+
+    store_aged(d, 9 * DAY_S, -2 * DAY_S, TODAY);
+    tick(d);
+    assert_int_equal(d->source.txt_started, 0);
+    assert_int_equal(refresh_due_in_s(d), 2 * DAY_S);
+}
+
 /* A look at TXT that fetches nothing must not cost the refresh. */
 static void
 what_is_busy_is_put_off_shortly(void **state)
@@ -164,9 +182,8 @@ int
 main(void)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(what_is_due_is_fetched),
-        TEST(what_is_not_due_is_left),
-        TEST(what_nobody_asks_for_is_put_off),
+        TEST(what_is_due_is_fetched),          TEST(what_is_not_due_is_left),
+        TEST(what_nobody_asks_for_is_put_off), TEST(what_is_over_is_set_aside),
         TEST(what_is_busy_is_put_off_shortly),
     };
 
