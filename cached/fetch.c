@@ -65,10 +65,22 @@ on_transfer_done(const struct fetch_result *result, bool try_next, void *arg)
         finish(f, result);
 }
 
+/* A special-purpose address: no transfer is begun. Where one is, its address is looked at again at
+ * connect. */
+static void
+pass_over(struct fetch *f, const struct sockaddr_storage *address)
+{
+    struct fetch_result result = {.error = STS_CONNECT_BLOCKED, .body = ""};
+
+    fetch_loop_describe_blocked(address, result.detail, sizeof(result.detail));
+    on_transfer_done(&result, true, f);
+}
+
 static void
 begin(struct fetch_tour *tour, const struct fetch_turn *turn)
 {
     struct fetch *f = (struct fetch *)tour;
+    const struct fetch_transfer_rules *rules = &f->fetcher->rules;
     struct fetch_order order = {.domain = f->domain,
                                 .address = turn->address,
                                 .connect_ms = turn->connect_ms,
@@ -76,8 +88,11 @@ begin(struct fetch_tour *tour, const struct fetch_turn *turn)
 
     if (turn->left_ms <= 0)
         finish_with_timeout(f);
+    else if (rules->proxy == NULL &&
+             !address_may_connect((const struct sockaddr *)turn->address, rules->allowed))
+        pass_over(f, turn->address);
     else
-        f->transfer = fetch_transfer_start(&f->fetcher->rules, &order, on_transfer_done, f);
+        f->transfer = fetch_transfer_start(rules, &order, on_transfer_done, f);
 }
 
 static void

@@ -146,6 +146,15 @@ fetch_loop_address(const struct sockaddr_storage *address, char out[INET6_ADDRST
               out, INET6_ADDRSTRLEN);
 }
 
+void
+fetch_loop_describe_blocked(const struct sockaddr_storage *address, char *out, size_t size)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    fetch_loop_address(address, text);
+    snprintf(out, size, "%s is not a public address", text);
+}
+
 /* Empty host and port stand for whatever the URL says. */
 struct curl_slist *
 fetch_loop_target(const struct sockaddr_storage *address, uint16_t port)

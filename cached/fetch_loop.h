@@ -34,5 +34,7 @@ void fetch_loop_remove(struct fetch_loop *, struct fetch_loop_item *);
 struct curl_slist *fetch_loop_target(const struct sockaddr_storage *, uint16_t port);
 /* The address alone, for people. */
 void fetch_loop_address(const struct sockaddr_storage *, char out[INET6_ADDRSTRLEN]);
+/* Why nothing may connect there, for people. */
+void fetch_loop_describe_blocked(const struct sockaddr_storage *, char *out, size_t size);
 
 #endif

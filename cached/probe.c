@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cached/address.h"
+#include "cached/fetch_loop.h"
 #include "cached/fetch_tour.h"
 #include "cached/probe_smtp.h"
 #include "cached/settings.h"
@@ -62,6 +64,17 @@ on_session_done(const struct probe_result *result, void *arg)
         finish(p);
 }
 
+/* A special-purpose address: no session is begun. Where one is, its address is looked at again at
+ * connect. */
+static void
+pass_over(struct probe *p, const struct sockaddr_storage *address)
+{
+    struct probe_result result = {.error = STS_CONNECT_BLOCKED};
+
+    fetch_loop_describe_blocked(address, result.detail, sizeof(result.detail));
+    on_session_done(&result, p);
+}
+
 static void
 begin(struct fetch_tour *tour, const struct fetch_turn *turn)
 {
@@ -77,6 +90,8 @@ begin(struct fetch_tour *tour, const struct fetch_turn *turn)
 
     if (turn->left_ms <= 0) /* it stood in line too long; the first has its result */
         finish(p);
+    else if (!address_may_connect((const struct sockaddr *)turn->address, prober->shared->allowed))
+        pass_over(p, turn->address);
     else
         p->session = probe_smtp_start(&order, on_session_done, p);
 }

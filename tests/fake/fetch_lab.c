@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <curl/curl.h>
+#include <dlfcn.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -22,7 +24,7 @@ enum { GUARD_S = 20 };
 static char ca_path[] = "/tmp/test-fetch-ca-XXXXXX";
 struct test_certs *lab_certs;
 struct event_base *lab_base;
-int lab_resolver_calls;
+int lab_resolver_calls, lab_transfers;
 
 /* Stands before the C library's: a fetch must never come here. */
 int
@@ -32,6 +34,17 @@ getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
     (void)node, (void)service, (void)hints, (void)result;
     lab_resolver_calls++;
     return EAI_FAIL;
+}
+
+/* Stands before curl's, and counts. */
+CURLMcode
+curl_multi_add_handle(CURLM *multi, CURL *easy)
+{
+    CURLMcode (*next)(CURLM *, CURL *);
+
+    *(void **)&next = dlsym(RTLD_NEXT, "curl_multi_add_handle");
+    lab_transfers++;
+    return next(multi, easy);
 }
 
 void

@@ -1,5 +1,6 @@
 /* fetch_lab - what the tests of the fetcher share: a trusted root, settings for the loopback, one
- * fetch from start to end. The C library's resolver is replaced by a counter. */
+ * fetch from start to end. The C library's resolver is replaced by a counter, and what curl is
+ * given is counted. */
 #ifndef STS_TESTS_FETCH_LAB_H
 #define STS_TESTS_FETCH_LAB_H
 
@@ -23,6 +24,7 @@ enum { QUICK_MS = 400, AMPLE_MS = 8000 };
 extern struct event_base *lab_base;
 extern struct test_certs *lab_certs;
 extern int lab_resolver_calls;
+extern int lab_transfers; /* that curl was given */
 
 struct lab_outcome {
     int calls;

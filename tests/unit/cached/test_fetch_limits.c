@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cached/fetch_transfer.h"
 #include "common/clock.h"
 #include "tests/fake/fetch_lab.h"
 
@@ -62,17 +63,57 @@ test_several_addresses(void **state)
 }
 
 static void
+on_transfer_done(const struct fetch_result *result, bool try_next, void *arg)
+{
+    assert_true(try_next);
+    lab_on_done(result, arg);
+}
+
+static void
 test_blocked_addresses(void **state)
 {
     struct tls_server *server = lab_start_good_server("127.0.0.1", 0);
     struct settings settings = lab_settings(tls_server_port(server), AMPLE_MS);
+    struct lab_outcome got;
     struct tls_seen seen;
 
     (void)state;
     settings.fetch.allow_address.count = 0;
+    lab_transfers = 0;
     check_addresses(&settings, (const char *[]){"127.0.0.1", NULL}, STS_CONNECT_BLOCKED);
     check_addresses(&settings, (const char *[]){"::ffff:127.0.0.1", "127.0.0.1", "::1", NULL},
                     STS_CONNECT_BLOCKED);
+    got = lab_fetch(&settings, (const char *[]){"127.0.0.1", "fd00::1", NULL});
+    assert_string_equal(got.result.detail, "fd00::1 is not a public address");
+    free(got.body);
+    assert_int_equal(lab_transfers, 0); /* they are refused where they were looked up */
+    tls_server_stop(server, &seen);
+    assert_int_equal(seen.connections, 0);
+}
+
+/* The second wall: a transfer to such an address, begun all the same, connects to nothing. */
+static void
+test_blocked_at_connect(void **state)
+{
+    struct tls_server *server = lab_start_good_server("127.0.0.1", 0);
+    struct settings settings = lab_settings(tls_server_port(server), AMPLE_MS);
+    struct lab_outcome outcome = {0};
+    struct sockaddr_storage to = lab_address("127.0.0.1");
+    struct fetch_order order = {
+        .domain = LAB_DOMAIN, .address = &to, .connect_ms = AMPLE_MS, .total_ms = AMPLE_MS};
+    struct fetcher *fetcher;
+    struct tls_seen seen;
+
+    (void)state;
+    settings.fetch.allow_address.count = 0;
+    fetcher = lab_fetcher(&settings);
+    assert_non_null(
+        fetch_transfer_start(fetcher_rules(fetcher), &order, on_transfer_done, &outcome));
+    lab_wait(&outcome);
+    assert_int_equal(outcome.result.error, STS_CONNECT_BLOCKED);
+    assert_string_equal(outcome.result.detail, "127.0.0.1 is not a public address");
+    free(outcome.body);
+    fetcher_free(fetcher);
     tls_server_stop(server, &seen);
     assert_int_equal(seen.connections, 0);
 }
@@ -277,6 +318,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_several_addresses),
         cmocka_unit_test(test_blocked_addresses),
+        cmocka_unit_test(test_blocked_at_connect),
         cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_waiting_costs_no_time),

@@ -285,8 +285,12 @@ test_addresses(void **state)
     open_prober(port, AMPLE_MS);
     for (size_t i = 0; i < sizeof(address_rows) / sizeof(*address_rows); i++) {
         struct outcome outcome = {0};
+        int before = lab_transfers;
+
         begin(address_rows[i].addresses, &outcome);
         wait_for(&outcome);
+        if (address_rows[i].want == STS_CONNECT_BLOCKED)
+            assert_int_equal(lab_transfers, before); /* refused where they were looked up */
         if (outcome.result.error != address_rows[i].want ||
             !strstr(outcome.result.detail, address_rows[i].detail))
             fail_msg("%s: %s (%s)", address_rows[i].name, sts_error_name(outcome.result.error),
