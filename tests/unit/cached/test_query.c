@@ -442,6 +442,36 @@ three_fetches_in_five_minutes_whatever_the_ids(void **state)
     assert_int_equal(lab_running(lab), FAKE_FETCH);
 }
 
+/* The id is new every second and each fetch succeeds; before each refusal TXT is asked, every ten
+ * seconds. */
+static void
+three_fetches_in_five_minutes_though_they_succeed(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+    char id[16];
+
+    lab_hold(lab, "id0", "enforce", WEEK_S);
+    for (unsigned second = 1; second <= BACKOFF_S; second++) {
+        unsigned want = second < 20 ? 1 + second / 10 : 3;
+
+        lab_pass(lab, 1);
+        lab_ask_mx(lab, &asker);
+        snprintf(id, sizeof id, "id%u", second);
+        if (lab_running(lab) == FAKE_MX)
+            lab_mx(lab, STS_OK, "mx.elsewhere.test");
+        if (lab_running(lab) == FAKE_TXT)
+            lab_txt(lab, id);
+        if (lab_running(lab) == FAKE_FETCH)
+            lab_fetch(lab, "enforce", WEEK_S);
+        lab_assert_told(&asker, VERDICT_REFUSE, STS_MX_NOT_LISTED);
+        if (second == BACKOFF_S) /* the first is five minutes old */
+            want++;
+        assert_int_equal(lab->source.fetch_started, want);
+    }
+    assert_int_equal(lab->source.txt_started, 1 + BACKOFF_S / 10);
+}
+
 /* A policy that lives a minute only: the limit holds, and what it hides is unknown. */
 static void
 the_limit_leaves_a_domain_unknown(void **state)
@@ -544,6 +574,7 @@ main(void)
         TEST(a_failed_fetch_is_remembered),
         TEST(a_new_id_is_fetched_in_spite_of_the_back_off),
         TEST(three_fetches_in_five_minutes_whatever_the_ids),
+        TEST(three_fetches_in_five_minutes_though_they_succeed),
         TEST(the_limit_leaves_a_domain_unknown),
         TEST(a_failure_makes_no_storm_of_look_ups),
         TEST(a_failure_is_forgotten_after_a_day),

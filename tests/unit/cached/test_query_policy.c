@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "tests/fake/query_lab.h"
@@ -109,6 +111,95 @@ a_day_old_policy_is_fetched_whatever_its_id(void **state)
     assert_int_equal(lab->stats.refreshes_failed, 1);
     lab_assert_now(lab, VERDICT_SECURE, STS_OK);
     assert_int_equal(lab_running(lab), FAKE_NOTHING);
+}
+
+/* --- what the operator hears ------------------------------------------------------- */
+
+static int own_stderr;
+static FILE *caught;
+
+static void
+catch_log(void)
+{
+    caught = tmpfile();
+    own_stderr = dup(STDERR_FILENO);
+    dup2(fileno(caught), STDERR_FILENO);
+    log_open("test_query_policy", true, LOG_LEVEL_WARNING);
+}
+
+/* What was logged since. */
+static const char *
+caught_log(void)
+{
+    static char text[2 * LOG_LINE_MAX];
+    size_t len;
+
+    log_open("test_query_policy", true, LOG_LEVEL_ERROR);
+    dup2(own_stderr, STDERR_FILENO);
+    close(own_stderr);
+    rewind(caught);
+    len = fread(text, 1, sizeof text - 1, caught);
+    fclose(caught);
+    text[len] = '\0';
+    return text;
+}
+
+static const struct {
+    const char *mode;
+    struct fetch_result result;
+    const char *line;
+} failed_refreshes[] = {
+    {"enforce",
+     {.error = STS_TIMEOUT},
+     "warning: the policy of example.com could not be refreshed: timeout; the cached one stays in "
+     "force for 518400 s\n"},
+    {"testing",
+     {.error = STS_HTTP_STATUS, .http_status = 503, .detail = "HTTP status 503"},
+     "warning: the policy of example.com could not be refreshed: http-status: HTTP status 503; the "
+     "cached one stays in force for 518400 s\n"},
+    {"none", {.error = STS_TIMEOUT}, ""},
+};
+
+/* RFC 8461 s3.3: whoever suppresses a policy until it ends is noticed long before. */
+static void
+a_failed_refresh_tells_the_time_left(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof failed_refreshes / sizeof failed_refreshes[0]; i++) {
+        struct lab *lab = lab_new();
+        struct asker asker;
+
+        lab_hold(lab, "id1", failed_refreshes[i].mode, WEEK_S);
+        lab_pass(lab, 86400);
+        lab_ask(lab, &asker);
+        assert_true(asker.at_once);
+        lab_txt(lab, "id1");
+        catch_log();
+        fake_source_end_fetch(&lab->source, LAB_DOMAIN, &failed_refreshes[i].result);
+        assert_string_equal(caught_log(), failed_refreshes[i].line);
+        lab_free(lab);
+    }
+}
+
+static void
+a_weaker_policy_raises_an_alarm(void **state)
+{
+    struct lab *lab = *state;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_pass(lab, LAB_TTL_S);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_txt(lab, "id2");
+    catch_log();
+    lab_fetch(lab, "testing", WEEK_S);
+    assert_string_equal(caught_log(), "warning: alarm: the policy of example.com became weaker: "
+                                      "mode enforce to testing, id id1 to id2\n");
+    lab_pass(lab, LAB_TTL_S);
+    lab_assert_now(lab, VERDICT_TESTING, STS_OK);
+    lab_txt(lab, "id3");
+    catch_log();
+    lab_fetch(lab, "enforce", WEEK_S);
+    assert_string_equal(caught_log(), "");
 }
 
 /* --- refusals ---------------------------------------------------------------------- */
@@ -272,6 +363,8 @@ main(void)
         TEST(a_policy_is_rechecked_after_the_ttl_in_the_background),
         cmocka_unit_test(no_trouble_ends_a_policy_before_its_term),
         TEST(a_day_old_policy_is_fetched_whatever_its_id),
+        cmocka_unit_test(a_failed_refresh_tells_the_time_left),
+        TEST(a_weaker_policy_raises_an_alarm),
         TEST(a_refusal_waits_for_a_fresh_record),
         TEST(a_changed_id_rescues_from_refusal),
         TEST(a_failed_rescue_refuses),
