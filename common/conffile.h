@@ -17,8 +17,8 @@
 #include "common/alloc.h"
 
 enum conf_type {
-    CONF_STRING,   /* char *; NULL when unset, or set to "", and there is no default */
-    CONF_LIST,     /* struct conf_list */
+    CONF_STRING,   /* char *; without a default "" means none: NULL, as when unset */
+    CONF_LIST,     /* struct conf_list; "" is an item like any other */
     CONF_DURATION, /* int64_t, milliseconds: 4 (seconds), "500ms", "4s", "5m", "2h", "1d" */
     CONF_SIZE,     /* int64_t, bytes: 1024, "64K", "256M", "1G" */
     CONF_NUMBER,   /* int64_t */
@@ -38,11 +38,12 @@ struct conf_option {
     enum conf_type type;
     size_t offset;              /* of the field in the settings struct */
     const char *defaults;       /* as it would be written; NULL: none; lists: space-separated */
-    int64_t min, max;           /* DURATION (ms), SIZE, NUMBER; both 0: unchecked */
+    int64_t min, max;           /* DURATION (ms), SIZE, NUMBER; both 0: unchecked. LIST: `max` items
+                                 * at most; 0: any number */
     const char *const *choices; /* CHOICE: NULL-terminated */
     bool reload;                /* taken on SIGHUP; else a change needs a restart */
-    /* Extra test of one text (each item of a list) that is not ""; NULL when fine, else what is
-     * wrong. */
+    /* Extra test of one text (each item of a list); NULL when fine, else what is wrong. It sees ""
+     * as well, but for a STRING without a default, where that means none. */
     const char *(*check)(const char *value);
 };
 

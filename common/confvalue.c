@@ -191,12 +191,12 @@ describe_type(const struct conf_option *row, char *why, size_t size)
         snprintf(why, size, "%s", forms[row->type]);
 }
 
-/* An empty string is as good as none where there is no default to be overridden by it. */
-static void
-set_string(const struct conf_option *row, const char *text, char **to)
+/* An empty string is as good as none where there is no default to be overridden by it; anywhere
+ * else it is a value, and mostly a wrong one. */
+static bool
+means_none(const struct conf_option *row, const char *text)
 {
-    if (text[0] != '\0' || row->defaults != NULL)
-        *to = alloc_string(text);
+    return row->type == CONF_STRING && row->defaults == NULL && text[0] == '\0';
 }
 
 static bool
@@ -206,7 +206,7 @@ set_scalar(const struct conf_option *row, const char *text, void *to, char *why,
 
     switch (row->type) {
     case CONF_STRING:
-        set_string(row, text, to);
+        *(char **)to = means_none(row, text) ? NULL : alloc_string(text);
         return true;
     case CONF_LIST:
         conf_list_add(to, text);
@@ -237,6 +237,17 @@ set_scalar(const struct conf_option *row, const char *text, void *to, char *why,
     return is_read;
 }
 
+static bool
+has_room(const struct conf_option *row, const void *settings, char *why, size_t size)
+{
+    const struct conf_list *list = const_field(row, settings);
+
+    if (row->type != CONF_LIST || row->max == 0 || list->count <= (size_t)row->max)
+        return true;
+    snprintf(why, size, "has %zu items, at most %" PRId64 " are possible", list->count, row->max);
+    return false;
+}
+
 bool
 confvalue_set(const struct conf_option *row, const struct conf_list *texts, void *settings,
               char *why, size_t size)
@@ -246,13 +257,13 @@ confvalue_set(const struct conf_option *row, const struct conf_list *texts, void
 
         if (!set_scalar(row, text, field(row, settings), why, size))
             return false;
-        wrong = row->check != NULL && text[0] != '\0' ? row->check(text) : NULL;
+        wrong = row->check != NULL && !means_none(row, text) ? row->check(text) : NULL;
         if (wrong != NULL) {
             snprintf(why, size, "\"%.80s\": %s", text, wrong);
             return false;
         }
     }
-    return true;
+    return has_room(row, settings, why, size);
 }
 
 void

@@ -4,12 +4,12 @@
 
 #include "common/conffile.h"
 
-enum { SAMPLE_ROWS = 13, SAMPLE_ERROR_SIZE = 500 };
+enum { SAMPLE_ROWS = 14, SAMPLE_ERROR_SIZE = 500 };
 
 /* Shaped like the settings of sts-cached. */
 struct sample {
     struct conf_list listen;
-    char *control, *user, *prefix;
+    char *control, *state, *user, *prefix;
     int64_t mode, deadline_ms, memory, count;
     int answer;
     bool dane;

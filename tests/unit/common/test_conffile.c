@@ -87,6 +87,7 @@ static const struct {
     {"listen = {}\nlisten += b", "b"},
     {"listen = {\n# one\n a, /* two */ b // three\n }", "a|b"},
     {"listen = { \"\" }", ""},
+    {"listen = { a, b, c, d }", "a|b|c|d"},
     {"listen = { inet6:1@[::1], 10.0.0.0/8, a_b%c }", "inet6:1@[::1]|10.0.0.0/8|a_b%c"},
     {"\r\nlisten\t=\r\n{\"a\"}\r\n", "a"},
 };
@@ -295,6 +296,14 @@ static const struct {
     {"checked string", "control = inet:1@::", ":1: control: \"inet:1@::\": must be a unix socket"},
     {"checked list", "dns {\nservers = { /a, b }\n}",
      ":2: dns.servers: \"b\": must be a unix socket"},
+    {"\"\" for a checked string with a default", "\nstate = \"\"",
+     ":2: state: \"\": must be a unix socket"},
+    {"\"\" in a checked list", "dns {\nservers = { /a, \"\" }\n}",
+     ":2: dns.servers: \"\": must be a unix socket"},
+    {"too many items", "listen = { a, b, c, d, e }",
+     ":1: listen: has 5 items, at most 4 are possible"},
+    {"too many items with those of the default", "\nlisten += { a, b, c }",
+     ":2: listen: has 5 items, at most 4 are possible"},
     {"behind comments of many lines", "/*\n\n*/ # x\n// y\nlisten = {\n a }\nfoo = 1",
      ":7: foo: there is no such option"},
 };

@@ -36,6 +36,7 @@ test_print_golden(void **state)
     text = print(&s);
     assert_string_equal(text, "listen = { \"unix:/a\", \"inet:1@::\" }\n"
                               "control = \"\"\n"
+                              "state = \"/state\"\n"
                               "user = \"a\\\"\\\\b\"\n"
                               "prefix = \"sts:\"\n"
                               "socket-mode = 0666\n"
