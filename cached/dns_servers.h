@@ -7,14 +7,13 @@
 
 #include <stddef.h>
 
-#include "common/alloc.h"
-#include "common/conffile.h"
+#include "cached/settings.h"
 #include "common/sockspec.h"
 
 struct dns_servers;
 
 enum {
-    DNS_SERVERS_MAX = 8,          /* of `dns.servers` */
+    DNS_SERVERS_MAX = SETTINGS_DNS_SERVERS_MAX,
     DNS_SERVERS_RESOLV_MAX = 3,   /* of resolv.conf, as everyone does (MAXNS) */
     DNS_SERVERS_STAT_MS = 1000,   /* between two looks at resolv.conf */
     DNS_SERVERS_SILENT_MS = 30000 /* how long a silent server stays at the end */

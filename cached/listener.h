@@ -8,13 +8,14 @@
 #include <stddef.h>
 
 #include "cached/conn.h"
+#include "cached/settings.h"
 
 struct listeners;
 
 enum {
     LISTENER_CONNECTIONS_MAX = 16384,
-    LISTENER_IDLE_MIN_S = 110, /* Postfix keeps a connection 100 s */
-    LISTENER_SOCKETS_MAX = 32
+    LISTENER_IDLE_MIN_S = 110,                     /* Postfix keeps a connection 100 s */
+    LISTENER_SOCKETS_MAX = SETTINGS_LISTEN_MAX + 1 /* the control socket */
 };
 
 /* Opens every `listen` socket and the `control` socket of the settings (or takes those that systemd

@@ -1,11 +1,13 @@
 #include "cached/settings.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cached/address.h"
 #include "cached/settings_redis.h"
-#include "common/daemon.h"
+#include "common/confcheck.h"
 #include "common/log.h"
 #include "common/sockspec.h"
 
@@ -19,43 +21,41 @@ static const char *const unknown_answers[] = {"accept", "tempfail", NULL};
 static const char *const work_modes[] = {"enforce", "observe", "off", NULL};
 static const char *const dane_failures[] = {"sts", "defer", NULL};
 
-static const char *
-check_user(const char *value)
-{
-    unsigned uid, gid;
+enum { TEXT_MAX = 255 };
 
-    return daemon_find_user(value, &uid, &gid) ? NULL : "there is no such user";
-}
-
-static const char *
-check_group(const char *value)
-{
-    gid_t gid;
-
-    return sockspec_group(value, &gid) ? NULL : "there is no such group";
-}
-
-/* In the background the working directory is another. */
+/* In the background the working directory is another. Behind a folder's path a file's name must
+ * find room. */
 static const char *
 check_path(const char *value)
 {
-    return value[0] == '/' ? NULL : "the path must begin with /";
+    if (value[0] != '/')
+        return "the path must begin with /";
+    return strlen(value) < PATH_MAX - NAME_MAX ? NULL : "the path is too long";
 }
 
 static const char *
-check_socket(const char *value)
+check_length(const char *value)
 {
-    static __thread char why[128];
-    struct sockspec spec;
+    return strlen(value) <= TEXT_MAX ? NULL : "must have at most 255 bytes";
+}
 
-    return sockspec_parse(value, &spec, why, sizeof why) ? NULL : why;
+/* It becomes a line of our requests. */
+static const char *
+check_user_agent(const char *value)
+{
+    size_t len = strlen(value);
+    bool good = len >= 1 && len <= TEXT_MAX;
+
+    for (size_t i = 0; good && i < len; i++)
+        good = value[i] >= ' ' && value[i] <= '~';
+    return good ? NULL : "must be 1 to 255 printable ASCII characters";
 }
 
 static const char *
 check_dns_server(const char *value)
 {
     struct sockspec spec;
-    const char *why = check_socket(value);
+    const char *why = confcheck_socket(value);
 
     if (why == NULL && sockspec_parse(value, &spec, NULL, 0) && sockspec_is_unix(&spec))
         return "a DNS server is inet:PORT@ADDRESS or inet6:PORT@ADDRESS";
@@ -81,12 +81,12 @@ check_network(const char *value)
 /* section, name, type, field, default, min, max, choices, reload, check */
 static const struct conf_option table[] = {
     {NULL, "listen", CONF_LIST, AT(listen), "unix:/run/sts-cached/query.sock inet:8461@127.0.0.1",
-     0, 0, NULL, false, check_socket},
+     0, SETTINGS_LISTEN_MAX, NULL, false, confcheck_socket},
     {NULL, "control", CONF_STRING, AT(control), "unix:/run/sts-cached/control.sock", 0, 0, NULL,
-     false, check_socket},
+     false, confcheck_socket},
     {NULL, "socket-mode", CONF_MODE, AT(socket_mode), "0666", 0, 0777, NULL, false, NULL},
-    {NULL, "socket-group", CONF_STRING, AT(socket_group), NULL, 0, 0, NULL, false, check_group},
-    {NULL, "user", CONF_STRING, AT(user), NULL, 0, 0, NULL, false, check_user},
+    {NULL, "socket-group", CONF_STRING, AT(socket_group), NULL, 0, 0, NULL, false, confcheck_group},
+    {NULL, "user", CONF_STRING, AT(user), NULL, 0, 0, NULL, false, confcheck_user},
     {NULL, "state-directory", CONF_STRING, AT(state_directory), "/var/lib/sts-cached", 0, 0, NULL,
      false, check_path},
     {NULL, "store-size", CONF_SIZE, AT(store_size), "1G", MIB, 1024 * GIB, NULL, false, NULL},
@@ -104,8 +104,9 @@ static const struct conf_option table[] = {
      NULL},
     {NULL, "probe", CONF_BOOL, AT(probe), "off", 0, 0, NULL, true, NULL},
     {NULL, "probe-port", CONF_NUMBER, AT(probe_port), "25", 1, 65535, NULL, true, NULL},
-    {"http", "listen", CONF_STRING, AT(http.listen), NULL, 0, 0, NULL, false, check_socket},
-    {"dns", "servers", CONF_LIST, AT(dns.servers), NULL, 0, 0, NULL, true, check_dns_server},
+    {"http", "listen", CONF_STRING, AT(http.listen), NULL, 0, 0, NULL, false, confcheck_socket},
+    {"dns", "servers", CONF_LIST, AT(dns.servers), NULL, 0, SETTINGS_DNS_SERVERS_MAX, NULL, true,
+     check_dns_server},
     {"dns", "timeout", CONF_DURATION, AT(dns.timeout_ms), "2s", 10, 60 * SECOND, NULL, true, NULL},
     {"dns", "trust-ad", CONF_BOOL, AT(dns.trust_ad), "false", 0, 0, NULL, true, NULL},
     {"fetch", "ca-file", CONF_STRING, AT(fetch.ca_file), "/etc/ssl/certs/ca-certificates.crt", 0, 0,
@@ -117,12 +118,14 @@ static const struct conf_option table[] = {
     {"fetch", "allow-address", CONF_LIST, AT(fetch.allow_address), NULL, 0, 0, NULL, true,
      check_network},
     {"fetch", "user-agent", CONF_STRING, AT(fetch.user_agent), "sts-milter/" PACKAGE_VERSION, 0, 0,
-     NULL, true, NULL},
-    {"fetch", "proxy", CONF_STRING, AT(fetch.proxy), NULL, 0, 0, NULL, true, NULL},
-    {"redis", "server", CONF_STRING, AT(redis.server), NULL, 0, 0, NULL, false, check_socket},
-    {"redis", "sentinels", CONF_LIST, AT(redis.sentinels), NULL, 0, 0, NULL, false, check_socket},
-    {"redis", "master-name", CONF_STRING, AT(redis.master_name), NULL, 0, 0, NULL, false, NULL},
-    {"redis", "username", CONF_STRING, AT(redis.username), NULL, 0, 0, NULL, false, NULL},
+     NULL, true, check_user_agent},
+    {"fetch", "proxy", CONF_STRING, AT(fetch.proxy), NULL, 0, 0, NULL, true, check_length},
+    {"redis", "server", CONF_STRING, AT(redis.server), NULL, 0, 0, NULL, false, confcheck_socket},
+    {"redis", "sentinels", CONF_LIST, AT(redis.sentinels), NULL, 0, 0, NULL, false,
+     confcheck_socket},
+    {"redis", "master-name", CONF_STRING, AT(redis.master_name), NULL, 0, 0, NULL, false,
+     check_length},
+    {"redis", "username", CONF_STRING, AT(redis.username), NULL, 0, 0, NULL, false, check_length},
     {"redis", "password-file", CONF_STRING, AT(redis.password_file), NULL, 0, 0, NULL, false,
      check_path},
     {"redis", "database", CONF_NUMBER, AT(redis.database), "0", 0, 65535, NULL, false, NULL},

@@ -7,6 +7,11 @@
 
 #include "common/conffile.h"
 
+enum {
+    SETTINGS_LISTEN_MAX = 31,    /* items of `listen` */
+    SETTINGS_DNS_SERVERS_MAX = 8 /* items of `dns.servers` */
+};
+
 enum dane_failure { DANE_FAILURE_STS, DANE_FAILURE_DEFER };
 enum tristate_answer { ANSWER_ACCEPT, ANSWER_TEMPFAIL };
 enum work_mode { WORK_ENFORCE, WORK_OBSERVE, WORK_OFF };

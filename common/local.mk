@@ -7,6 +7,7 @@ libcommon_a_SOURCES = \
 	common/chance.c common/chance.h \
 	common/client.c common/client.h \
 	common/clock.c common/clock.h \
+	common/confcheck.c common/confcheck.h \
 	common/conffile.c common/conffile.h \
 	common/conftext.c common/conftext.h \
 	common/confvalue.c common/confvalue.h \

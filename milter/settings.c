@@ -5,26 +5,17 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/confcheck.h"
 #include "common/domain.h"
 #include "common/log.h"
-#include "common/sockspec.h"
 #include "milter/network.h"
+
+enum { MAILER_MAX = 255 };
 
 static const char *const roles[] = {"gate", "wall", NULL};
 static const char *const modes[] = {"enforce", "observe", NULL};
 static const char *const refuse_actions[] = {"tempfail", "reject", "quarantine", NULL};
 static const char *const doubt_actions[] = {"accept", "tempfail", "by-role", NULL};
-
-static const char *
-check_socket(const char *value)
-{
-    struct sockspec spec;
-    char why[128];
-
-    return sockspec_parse(value, &spec, why, sizeof why)
-               ? NULL
-               : "not a socket (unix:/path, inet:port@host or inet6:port@host)";
-}
 
 static const char *
 check_network(const char *value)
@@ -52,19 +43,29 @@ check_exempt_domain(const char *value)
     return normalise_exempt(value, normal) ? NULL : "not a domain (example.com or .example.com)";
 }
 
+/* An MTA that names no mailer must not be taken for one that names this. */
+static const char *
+check_mailer(const char *value)
+{
+    size_t len = strlen(value);
+
+    return len >= 1 && len <= MAILER_MAX ? NULL : "the name of a mailer has 1 to 255 bytes";
+}
+
 #define FIELD(member) offsetof(struct settings, member)
 
 #define ROW(key, kind, field, value)                                                               \
     .name = key, .type = kind, .offset = FIELD(field), .defaults = value
 
 static const struct conf_option options[] = {
-    {ROW("socket", CONF_STRING, socket, "unix:/run/sts-milter/milter.sock"), .check = check_socket},
+    {ROW("socket", CONF_STRING, socket, "unix:/run/sts-milter/milter.sock"),
+     .check = confcheck_socket},
     {ROW("socket-mode", CONF_MODE, socket_mode, "0660")},
-    {ROW("socket-group", CONF_STRING, socket_group, NULL)},
-    {ROW("user", CONF_STRING, user, NULL)},
+    {ROW("socket-group", CONF_STRING, socket_group, NULL), .check = confcheck_group},
+    {ROW("user", CONF_STRING, user, NULL), .check = confcheck_user},
     {ROW("processes", CONF_NUMBER, processes, "8"), .min = 1, .max = 256},
     {ROW("timeout", CONF_DURATION, timeout_ms, "7210s"), .min = 10 * 1000, .max = 86400 * 1000},
-    {ROW("cache", CONF_STRING, cache, "unix:/run/sts-cached/query.sock"), .check = check_socket,
+    {ROW("cache", CONF_STRING, cache, "unix:/run/sts-cached/query.sock"), .check = confcheck_socket,
      .reload = true},
     {ROW("wait", CONF_DURATION, wait_ms, "500ms"), .max = 30 * 1000, .reload = true},
     {ROW("role", CONF_CHOICE, role, "gate"), .choices = roles, .reload = true},
@@ -78,7 +79,7 @@ static const struct conf_option options[] = {
     {ROW("on-cache-down", CONF_CHOICE, on_cache_down, "by-role"), .choices = doubt_actions,
      .reload = true},
     {ROW("remote-mailers", CONF_LIST, remote_mailers, "esmtp smtp smtp8 dsmtp relay"),
-     .reload = true},
+     .check = check_mailer, .reload = true},
     {ROW("exempt-clients", CONF_LIST, exempt_clients, NULL), .check = check_network,
      .reload = true},
     {ROW("exempt-domains", CONF_LIST, exempt_domains, NULL), .check = check_exempt_domain,

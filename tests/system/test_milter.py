@@ -465,10 +465,16 @@ def test_bad_reload_changes_nothing(start, daemon):
     """A file that is wrong is refused with its line, and the old settings stay."""
     daemon.answers = dict(VERDICTS)
     milter = start()
-    milter.write_config(mode="perhaps")
-    milter.process.send_signal(signal.SIGHUP)
-    milter.wait_for_log(r"error: the old settings stay: .*sts-milter\.conf:\d+")
-    assert one_rcpt(milter, "refuse.test").code == "451"
+    children = wait_until(lambda: milter.children, "a child")
+    for option, value in [("mode", "perhaps"), ("cache", '""'), ("exempt_domains", '{ "" }')]:
+        good = milter.options.get(option)
+        milter.write_config(**{option: value})
+        milter.process.send_signal(signal.SIGHUP)
+        milter.wait_for_log(rf"error: the old settings stay: .*sts-milter\.conf:\d+: {option.replace('_', '-')}: ")
+        assert one_rcpt(milter, "refuse.test").code == "451"
+        milter.options.pop(option)
+        milter.options.update({option: good} if good else {})
+    assert milter.children == children
 
 
 def test_reload_names_what_needs_a_restart(start):
@@ -582,7 +588,8 @@ def test_print_config(tmp_path):
 
 
 BAD_CONFIGS = ["unknown = 1", "role = door", "processes = 0", 'exempt-clients = {"10.0.0.1/8"}', 'exempt-domains = {"a b"}',
-               'socket = "http://x"', "wait = \"1h\"", 'cache = "unix:"', "on-refuse = accept"]
+               'socket = "http://x"', "wait = \"1h\"", 'cache = "unix:"', "on-refuse = accept", 'cache = ""', 'socket = ""', 'exempt-clients = { "" }', "user = no-such-user",
+               "socket-group = no-such-group"]
 
 
 @pytest.mark.parametrize("line", BAD_CONFIGS)

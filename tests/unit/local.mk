@@ -116,6 +116,7 @@ tests_unit_common_test_buf_LDADD = $(UNIT_LIBS_COMMON)
 
 # --- common: frames, configuration, sockets ----------------------------------
 CONFFILE_SAMPLE = tests/unit/common/conffile_sample.c tests/unit/common/conffile_sample.h
+SETTINGS_ROWS = tests/unit/common/settings_rows.c tests/unit/common/settings_rows.h
 tests_unit_common_test_client_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_client_LDADD = $(UNIT_LIBS_COMMON) -lpthread
 tests_unit_common_test_daemon_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -300,6 +301,7 @@ tests_unit_cached_test_refresh_SOURCES = tests/unit/cached/test_refresh.c \
 	tests/fake/fake_source.c tests/fake/fake_source.h $(STORE_SAMPLES)
 tests_unit_cached_test_refresh_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_refresh_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_settings_SOURCES = tests/unit/cached/test_settings.c $(SETTINGS_ROWS)
 tests_unit_cached_test_settings_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_settings_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_settings_redis_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -371,5 +373,6 @@ tests_unit_milter_test_reply_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_milter_test_reply_LDADD = $(UNIT_LIBS_MILTER)
 tests_unit_milter_test_session_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_milter_test_session_LDADD = $(UNIT_LIBS_MILTER)
+tests_unit_milter_test_settings_SOURCES = tests/unit/milter/test_settings.c $(SETTINGS_ROWS)
 tests_unit_milter_test_settings_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_milter_test_settings_LDADD = $(UNIT_LIBS_MILTER)

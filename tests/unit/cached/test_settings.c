@@ -11,7 +11,10 @@
 
 #include "cached/settings.h"
 #include "common/log.h"
+#include "tests/unit/common/settings_rows.h"
 
+#define FOUR                                                                                       \
+    "\"inet:1@127.0.0.1\", \"inet:2@127.0.0.1\", \"inet:3@127.0.0.1\", \"inet:4@127.0.0.1\", "
 #define MIB (INT64_C(1) << 20)
 
 static char path[] = "/tmp/test_settings.XXXXXX";
@@ -181,6 +184,16 @@ static const struct {
     {"dns { servers = { \"unix:/dns\" } }\n", ":1: "},
     {"redis { server = \"6379\" }\n", ":1: "},
     {"redis { prefix = \"sts:\"\n", ":"},
+    {"\nlisten = { \"\" }\n", ":2: listen: \"\": a socket is "},
+    {"\ncontrol = \"\"\n", ":2: control: \"\": a socket is "},
+    {"\nstate-directory = \"\"\n", ":2: state-directory: \"\": the path must begin with /"},
+    {"dns {\nservers = { \"\" } }\n", ":2: dns.servers: \"\": a socket is "},
+    {"fetch {\nallow-address = { \"127.0.0.1\", \"\" } }\n",
+     ":2: fetch.allow-address: \"\": no address and no network"},
+    {"\nlisten = { " FOUR FOUR FOUR FOUR FOUR FOUR FOUR FOUR "}\n",
+     ":2: listen: has 32 items, at most 31 are possible"},
+    {"dns { servers = { " FOUR FOUR "\"inet:1@127.0.0.1\" } }\n",
+     ":1: dns.servers: has 9 items, at most 8 are possible"},
 };
 
 static void
@@ -243,6 +256,32 @@ prints_what_it_can_read(void **state)
     free(text);
 }
 
+static bool
+print_settings(const char *file, FILE *out, char *error, size_t size)
+{
+    struct settings *s = settings_read(file, error, size);
+
+    if (s == NULL)
+        return false;
+    settings_print(s, out);
+    settings_free(s);
+    return true;
+}
+
+static void
+no_option_takes_nonsense(void **state)
+{
+    /* The fetcher reads the proxy. */
+    static const char *const words[] = {"fetch.user-agent", "fetch.proxy",  "redis.master-name",
+                                        "redis.username",   "redis.prefix", NULL};
+    static const char *const zeros[] = {"socket-mode", "redis.database", NULL};
+    const struct settings_rows rows = {
+        .print = print_settings, .path = path, .words = words, .zeros = zeros, .count = 42};
+
+    (void)state;
+    settings_rows_check(&rows);
+}
+
 static int
 make_file(void **state)
 {
@@ -270,6 +309,7 @@ main(void)
         cmocka_unit_test(names_the_place_of_a_fault),
         cmocka_unit_test(a_reload_takes_what_it_can),
         cmocka_unit_test(prints_what_it_can_read),
+        cmocka_unit_test(no_option_takes_nonsense),
     };
 
     log_open("test_settings", true, LOG_LEVEL_ERROR);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "milter/settings.h"
+#include "tests/unit/common/settings_rows.h"
 
 static char path[] = "/tmp/test_settings.XXXXXX";
 
@@ -148,6 +149,14 @@ refuses_bad_values(void **state)
         "exempt-domains = { \"192.0.2.1\" }",
         "exempt-domains = { \".\" }",
         "no-such-option = 1",
+        "cache = \"\"",
+        "socket = \"\"",
+        "exempt-clients = { \"\" }",
+        "exempt-domains = { \"\" }",
+        "remote-mailers = { \"smtp\", \"\" }",
+        "user = no-such-user-here",
+        "user = \"nobody:no-such-group-here\"",
+        "socket-group = no-such-group-here",
     };
 
     (void)state;
@@ -214,6 +223,30 @@ keeps_restart_values_on_reload(void **state)
     settings_free(running);
 }
 
+static bool
+print_settings(const char *file, FILE *out, char *error, size_t size)
+{
+    struct settings *s = settings_read(file, error, size);
+
+    if (!s)
+        return false;
+    settings_print(s, out);
+    settings_free(s);
+    return true;
+}
+
+static void
+no_option_takes_nonsense(void **state)
+{
+    static const char *const words[] = {"remote-mailers", NULL};
+    static const char *const zeros[] = {"socket-mode", "wait", NULL};
+    const struct settings_rows rows = {
+        .print = print_settings, .path = path, .words = words, .zeros = zeros, .count = 18};
+
+    (void)state;
+    settings_rows_check(&rows);
+}
+
 int
 main(void)
 {
@@ -225,6 +258,7 @@ main(void)
         cmocka_unit_test(refuses_bad_values),
         cmocka_unit_test(prints_what_it_reads),
         cmocka_unit_test(keeps_restart_values_on_reload),
+        cmocka_unit_test(no_option_takes_nonsense),
     };
     int fd = mkstemp(path), failed;
 
