@@ -4,6 +4,8 @@
 FUZZ_TARGETS = \
 	tests/fuzz/fuzz_answer \
 	tests/fuzz/fuzz_config \
+	tests/fuzz/fuzz_config_cached \
+	tests/fuzz/fuzz_config_milter \
 	tests/fuzz/fuzz_control \
 	tests/fuzz/fuzz_dns_reply \
 	tests/fuzz/fuzz_domain \
@@ -44,6 +46,16 @@ tests_fuzz_fuzz_answer_LDADD = $(COMMON_LIBS)
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_config_LDADD = $(COMMON_LIBS)
+
+tests_fuzz_fuzz_config_cached_SOURCES = tests/fuzz/fuzz_config_cached.c tests/fuzz/with_settings.h \
+	$(FUZZ_COMMON)
+tests_fuzz_fuzz_config_cached_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_config_cached_LDADD = $(CACHED_LIBS)
+
+tests_fuzz_fuzz_config_milter_SOURCES = tests/fuzz/fuzz_config_milter.c tests/fuzz/with_settings.h \
+	$(FUZZ_COMMON)
+tests_fuzz_fuzz_config_milter_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_config_milter_LDADD = $(STSMILTER_LIBS)
 
 tests_fuzz_fuzz_netstring_SOURCES = tests/fuzz/fuzz_netstring.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_netstring_LDFLAGS = $(FUZZ_LINK)
