@@ -7,6 +7,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_config_cached \
 	tests/fuzz/fuzz_config_milter \
 	tests/fuzz/fuzz_control \
+	tests/fuzz/fuzz_dns_exchange \
 	tests/fuzz/fuzz_dns_reply \
 	tests/fuzz/fuzz_domain \
 	tests/fuzz/fuzz_fetch \
@@ -61,7 +62,12 @@ tests_fuzz_fuzz_netstring_SOURCES = tests/fuzz/fuzz_netstring.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_netstring_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_netstring_LDADD = $(COMMON_LIBS)
 
-tests_fuzz_fuzz_dns_reply_SOURCES = tests/fuzz/fuzz_dns_reply.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_dns_exchange_SOURCES = tests/fuzz/fuzz_dns_exchange.c tests/fuzz/with_dns.h \
+	$(FUZZ_COMMON)
+tests_fuzz_fuzz_dns_exchange_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_dns_exchange_LDADD = $(CACHED_LIBS)
+
+tests_fuzz_fuzz_dns_reply_SOURCES = tests/fuzz/fuzz_dns_reply.c tests/fuzz/with_dns.h $(FUZZ_COMMON)
 tests_fuzz_fuzz_dns_reply_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_dns_reply_LDADD = $(CACHED_LIBS)
 
