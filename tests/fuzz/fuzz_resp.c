@@ -1,8 +1,26 @@
-/* Input: what a Redis sends, any number of replies. However it is cut, the same comes of it. */
+/* Input: what a Redis sends, any number of replies. However it is cut, the same comes of it; and
+ * it costs no memory that was not sent for. */
+#include <malloc.h>
 #include <string.h>
 
 #include "cached/resp.h"
 #include "tests/fuzz/fuzz.h"
+
+enum { MEMORY_BASE = 256 * 1024, MEMORY_PER_BYTE = 64 };
+
+/* With sanitizers mallinfo2 knows nothing, and they do. */
+__attribute__((weak)) size_t __sanitizer_get_current_allocated_bytes(void);
+
+static size_t
+allocated(void)
+{
+    struct mallinfo2 info;
+
+    if (__sanitizer_get_current_allocated_bytes)
+        return __sanitizer_get_current_allocated_bytes();
+    info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
 
 /* Touches every byte that a reply has, and adds them up. */
 static uint64_t
@@ -22,6 +40,7 @@ sum_of(const struct resp *r, size_t depth)
 static uint64_t
 read_all(const char *bytes, size_t len, size_t step)
 {
+    size_t before = allocated();
     struct resp_reader *reader = resp_reader_new();
     enum resp_status status = RESP_AGAIN;
     const struct resp *reply;
@@ -32,6 +51,7 @@ read_all(const char *bytes, size_t len, size_t step)
         good = resp_feed(reader, bytes + at, len - at < step ? len - at : step);
         while (good && (status = resp_next(reader, &reply)) == RESP_READY)
             sum = sum * 41 + sum_of(reply, 0);
+        REQUIRE(allocated() <= before + MEMORY_BASE + MEMORY_PER_BYTE * len);
         good = good && status != RESP_BROKEN;
     }
     resp_reader_free(reader);
