@@ -3,6 +3,7 @@
 # its three lines below.
 FUZZ_TARGETS = \
 	tests/fuzz/fuzz_answer \
+	tests/fuzz/fuzz_client \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_config_cached \
 	tests/fuzz/fuzz_config_milter \
@@ -43,6 +44,10 @@ tests_fuzz_fuzz_txt_LDADD = $(COMMON_LIBS)
 tests_fuzz_fuzz_answer_SOURCES = tests/fuzz/fuzz_answer.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_answer_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_answer_LDADD = $(COMMON_LIBS)
+
+tests_fuzz_fuzz_client_SOURCES = tests/fuzz/fuzz_client.c $(FUZZ_COMMON)
+tests_fuzz_fuzz_client_LDFLAGS = $(FUZZ_LINK) -Wl,--wrap=sockspec_connect,--wrap=send,--wrap=recv
+tests_fuzz_fuzz_client_LDADD = $(COMMON_LIBS)
 
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c $(FUZZ_COMMON)
 tests_fuzz_fuzz_config_LDFLAGS = $(FUZZ_LINK)
