@@ -1,6 +1,7 @@
-/* Input: all that a policy host sends, through libcurl and the real fetch code. Only TLS is left
- * out: curl_easy_setopt is wrapped (see local.mk) so that curl speaks HTTP over a unix socket, at
- * whose other end this file is the policy host. */
+/* Input: all that a policy host sends, through libcurl and the real fetch code; a first byte below
+ * 32 is not sent but says how many bytes a write has. Only TLS is left out: curl_easy_setopt is
+ * wrapped (see local.mk) so that curl speaks HTTP over a unix socket, at whose other end this file
+ * is the policy host. */
 #include <errno.h>
 #include <event2/event.h>
 #include <stdarg.h>
@@ -15,13 +16,13 @@
 #include "common/policy.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { INPUT_MAX = 100 * 1000, SEND_BUFFER = 1 << 20 };
+enum { INPUT_MAX = 100 * 1000, SEND_BUFFER = 1 << 20, PIECE_MAX = 31, PIECES_MAX = 400 };
 
 static struct event_base *base;
 static struct fetch_transfer_rules rules;
 static char name[32]; /* of the policy host's socket, in the abstract namespace */
 static const char *reply;
-static size_t reply_len;
+static size_t reply_len, sent, piece, pieces;
 static int connection = -1; /* the policy host's end */
 
 /* --- the seam ----------------------------------------------------------------- */
@@ -65,6 +66,88 @@ __wrap_curl_easy_setopt(CURL *easy, CURLoption option, ...)
     return code;
 }
 
+/* --- framing, read once more ---------------------------------------------------- */
+
+/* Behind `text`, in any case, where it first stands in the bytes; NULL: nowhere. */
+static const char *
+find(struct span bytes, const char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t i = 0; i + len <= bytes.len; i++) {
+        if (span_equal_nocase((struct span){bytes.at + i, len}, text))
+            return bytes.at + i + len;
+    }
+    return NULL;
+}
+
+/* The body behind `head` begins with the bytes that were taken, and a length says that these are
+ * all; of several curl takes the last. */
+static bool
+is_by_length(struct span head, struct scan rest, const struct fetch_result *result)
+{
+    const char *at, *end = head.at + head.len;
+    char text[24];
+
+    while ((at = find(head, "\ncontent-length:")) != NULL) {
+        head = (struct span){at, (size_t)(end - at)};
+        snprintf(text, sizeof(text), "%.*s", (int)head.len, head.at);
+        if (strtoul(text, NULL, 10) == result->len && result->len <= (size_t)(rest.end - rest.at) &&
+            memcmp(rest.at, result->body, result->len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The chunks behind `head`, as far as one of no bytes, are the bytes that were taken. */
+static bool
+is_by_chunks(struct span head, struct scan rest, const struct fetch_result *result)
+{
+    struct scan body = scan_bytes(result->body, result->len);
+
+    while (find(head, "chunked") != NULL) {
+        char *end, size[20] = "";
+        struct span line = scan_until(&rest, '\n');
+        size_t len;
+
+        if (line.len > 0)
+            memcpy(size, line.at, line.len < sizeof(size) ? line.len : sizeof(size) - 1);
+        len = strtoul(size, &end, 16);
+        if (end == size || !scan_char(&rest, '\n') || len > (size_t)(rest.end - rest.at))
+            return false;
+        if (len == 0)
+            return scan_is_done(&body);
+        if (len > (size_t)(body.end - body.at) || memcmp(rest.at, body.at, len) != 0)
+            return false;
+        body.at += len;
+        rest.at += len;
+        (void)scan_char(&rest, '\r');
+        if (!scan_char(&rest, '\n'))
+            return false;
+    }
+    return false;
+}
+
+/* Behind a blank line begins a body that was whole when the stream ended. */
+static bool
+was_whole(const struct fetch_result *result)
+{
+    struct scan rest = scan_bytes(reply, reply_len);
+
+    while (!scan_is_done(&rest)) {
+        struct span line = scan_until(&rest, '\n');
+
+        while (line.len > 0 && line.at[0] == '\r') /* "\r\r\n" is blank, too */
+            line.at++, line.len--;
+        if (!scan_char(&rest, '\n') || line.len > 0)
+            continue;
+        struct span head = {reply, (size_t)(rest.at - reply)};
+        if (is_by_length(head, rest, result) || is_by_chunks(head, rest, result))
+            return true;
+    }
+    return false;
+}
+
 /* --- one transfer --------------------------------------------------------------- */
 
 struct outcome {
@@ -87,13 +170,12 @@ on_done(const struct fetch_result *result, bool try_next, void *arg)
         REQUIRE(*c >= 0x20 && *c <= 0x7e);
     if (result->error == STS_OK) {
         REQUIRE(result->http_status == 200 && result->detail[0] == '\0');
-        REQUIRE(result->body != NULL);
+        REQUIRE(was_whole(result));
     } else {
         REQUIRE(result->len == 0);
     }
 }
 
-/* The whole reply, whatever is asked, and the end of the stream. */
 static void
 on_connection(int listener, short what, void *arg)
 {
@@ -103,14 +185,30 @@ on_connection(int listener, short what, void *arg)
     connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     REQUIRE(connection >= 0);
     REQUIRE(setsockopt(connection, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0);
-    for (size_t at = 0; at < reply_len;) {
-        ssize_t sent = send(connection, reply + at, reply_len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno == EAGAIN)
-            break; /* this much, then */
-        REQUIRE(sent > 0);
-        at += (size_t)sent;
+}
+
+/* The next piece of the reply, whatever is asked, and behind the last the end of the stream. Of
+ * many small pieces the rest is one. */
+static void
+send_piece(void)
+{
+    size_t left = reply_len - sent;
+    ssize_t len;
+
+    if (connection < 0 || sent > reply_len)
+        return;
+    if (left == 0) {
+        REQUIRE(shutdown(connection, SHUT_WR) == 0);
+        sent++; /* that was the end */
+        return;
     }
-    REQUIRE(shutdown(connection, SHUT_WR) == 0);
+    if (piece > 0 && piece < left && pieces++ < PIECES_MAX)
+        left = piece;
+    len = send(connection, reply + sent, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (len > 0)
+        sent += (size_t)len;
+    else if (errno != EAGAIN)
+        sent = reply_len; /* it has hung up */
 }
 
 static void
@@ -142,11 +240,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (base == NULL)
         set_up();
-    reply = (const char *)data;
-    reply_len = size < INPUT_MAX ? size : INPUT_MAX;
+    piece = size > 0 && data[0] <= PIECE_MAX ? data[0] : 0;
+    reply = (const char *)data + (size > 0 && data[0] <= PIECE_MAX);
+    reply_len = (const char *)data + size - reply;
+    reply_len = reply_len < INPUT_MAX ? reply_len : INPUT_MAX;
+    sent = pieces = 0;
     (void)fetch_transfer_start(&rules, &order, on_done, &outcome);
-    while (outcome.calls == 0)
-        REQUIRE(event_base_loop(base, EVLOOP_ONCE) == 0);
+    while (outcome.calls == 0) {
+        REQUIRE(event_base_loop(base, EVLOOP_NONBLOCK) == 0);
+        send_piece();
+    }
     REQUIRE(outcome.calls == 1);
     REQUIRE(outcome.error != STS_TIMEOUT);
     close(connection);
