@@ -49,7 +49,7 @@ struct mx_result {
     enum sts_error error; /* OK: hosts; NULL_MX; NO_HOST: nothing to send to; or dns-* */
     char detail[SOURCE_DETAIL_SIZE];
     uint32_t ttl_s;
-    const char *const *hosts; /* normalised names in order of preference */
+    const char *const *hosts; /* normalised names, each once, in order of preference */
     size_t count;
     bool secure;                 /* DNSSEC says so of the MX records, or that there are none */
     bool with_dane;              /* DANE was asked for */

@@ -170,7 +170,7 @@ fake_source_end_probe(struct source *source, const char *host, const struct prob
 }
 
 bool
-fake_source_fail_one(struct source *source, enum sts_error error)
+fake_source_end_one(struct source *source, const struct fake_world *world)
 {
     const struct source_job *job = LIST_FIRST(&source->jobs);
     struct source_job copy;
@@ -180,16 +180,31 @@ fake_source_fail_one(struct source *source, enum sts_error error)
     copy = take(source, job->kind, job->domain);
     switch (copy.kind) {
     case FAKE_FETCH:
-        copy.on_fetch(&(struct fetch_result){.error = error, .body = ""}, copy.arg);
+        copy.on_fetch(&world->fetch, copy.arg);
         break;
     case FAKE_MX:
-        copy.on_mx(&(struct mx_result){.error = error}, copy.arg);
+        copy.on_mx(&world->mx, copy.arg);
         break;
     case FAKE_PROBE:
-        copy.on_probe(&(struct probe_result){.error = error}, copy.arg);
+        copy.on_probe(&world->probe, copy.arg);
+        break;
+    case FAKE_TLSRPT:
+        copy.on_txt(&world->tlsrpt, copy.arg);
         break;
     default:
-        copy.on_txt(&(struct txt_result){.error = error}, copy.arg);
+        copy.on_txt(&world->txt, copy.arg);
     }
     return true;
+}
+
+bool
+fake_source_fail_one(struct source *source, enum sts_error error)
+{
+    const struct fake_world world = {.txt = {.error = error},
+                                     .tlsrpt = {.error = error},
+                                     .fetch = {.error = error, .body = ""},
+                                     .mx = {.error = error},
+                                     .probe = {.error = error}};
+
+    return fake_source_end_one(source, &world);
 }

@@ -26,7 +26,16 @@ void fake_source_end_txt(struct source *, const char *domain, const struct txt_r
 void fake_source_end_tlsrpt(struct source *, const char *domain, const struct txt_result *);
 void fake_source_end_fetch(struct source *, const char *domain, const struct fetch_result *);
 void fake_source_end_probe(struct source *, const char *host, const struct probe_result *);
-/* Ends the last one started, whatever it is, with this error; false when nothing runs. */
+/* One result for each kind of job. */
+struct fake_world {
+    struct txt_result txt, tlsrpt;
+    struct fetch_result fetch;
+    struct mx_result mx;
+    struct probe_result probe;
+};
+/* Ends the last one started, whatever it is; false when nothing runs. */
+bool fake_source_end_one(struct source *, const struct fake_world *);
+/* The same with this error for whatever it is. */
 bool fake_source_fail_one(struct source *, enum sts_error);
 void fake_source_end_mx(struct source *, const char *domain, const struct mx_result *);
 

@@ -1,4 +1,6 @@
-/* Input: a request on the control socket. */
+/* Input: a request on the control socket; then, each behind a blank line, what the world says when
+ * it is looked at: TXT records, one a line; MX hosts, one a line; the policy file. What is not
+ * there cannot be looked up. */
 #include <event2/event.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -11,7 +13,7 @@
 #include "tests/fake/fake_source.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { TURNS_MAX = 1000 };
+enum { TURNS_MAX = 1000, LINES_MAX = 100 };
 
 static const char body[] = "version: STSv1\nmode: enforce\nmx: *.example\nmax_age: 86400\n";
 
@@ -58,18 +60,106 @@ on_reply(const char *payload, size_t len, void *arg)
     }
 }
 
+/* --- the world ---------------------------------------------------------------------------- */
+
+struct spoken {
+    struct fake_world world;
+    struct span lines[LINES_MAX];
+    char hosts[SOURCE_MX_MAX][DOMAIN_SIZE];
+    const char *host_names[SOURCE_MX_MAX];
+};
+
+/* Takes the bytes up to the next blank line. */
+static struct span
+take_part(struct span *rest)
+{
+    const char *blank = rest->len > 0 ? memmem(rest->at, rest->len, "\n\n", 2) : NULL;
+    struct span part = {rest->at, blank != NULL ? (size_t)(blank - rest->at) : rest->len};
+    size_t used = blank != NULL ? part.len + 2 : part.len;
+
+    *rest = (struct span){rest->at + used, rest->len - used};
+    return part;
+}
+
+static struct txt_result
+txt_of(struct span part, struct span lines[LINES_MAX])
+{
+    struct scan rest = scan_bytes(part.at, part.len);
+    size_t count = 0;
+
+    while (count < LINES_MAX && !scan_is_done(&rest)) {
+        lines[count++] = scan_until(&rest, '\n');
+        (void)scan_char(&rest, '\n');
+    }
+    if (count == 0)
+        return (struct txt_result){.error = STS_DNS_SERVFAIL};
+    return (struct txt_result){.records = lines, .count = count, .ttl_s = 300};
+}
+
+static bool
+is_among(const char *host, char hosts[][DOMAIN_SIZE], size_t count)
+{
+    while (count > 0 && strcmp(host, hosts[count - 1]) != 0)
+        count--;
+    return count > 0;
+}
+
+/* As source.h says: host names, each once. */
+static struct mx_result
+mx_of(struct span part, struct spoken *spoken)
+{
+    struct scan rest = scan_bytes(part.at, part.len);
+    size_t count = 0;
+
+    while (count < SOURCE_MX_MAX && !scan_is_done(&rest)) {
+        struct span line = scan_until(&rest, '\n');
+        (void)scan_char(&rest, '\n');
+        spoken->host_names[count] = spoken->hosts[count];
+        if (domain_normalise(line.at, line.len, spoken->hosts[count]))
+            count += !is_among(spoken->hosts[count], spoken->hosts, count);
+    }
+    if (part.len == 0)
+        return (struct mx_result){.error = STS_DNS_SERVFAIL};
+    if (count == 0)
+        return (struct mx_result){.error = STS_NULL_MX};
+    return (struct mx_result){.hosts = spoken->host_names, .count = count, .ttl_s = 300};
+}
+
+static struct fetch_result
+fetch_of(struct span part)
+{
+    if (part.len == 0)
+        return (struct fetch_result){.error = STS_DNS_SERVFAIL, .body = ""};
+    return (struct fetch_result){.http_status = 200, .body = part.at, .len = part.len};
+}
+
+static void
+speak(struct span rest, struct spoken *spoken)
+{
+    struct fake_world *world = &spoken->world;
+
+    world->txt = txt_of(take_part(&rest), spoken->lines);
+    world->tlsrpt = world->txt;
+    world->mx = mx_of(take_part(&rest), spoken);
+    world->fetch = fetch_of(rest);
+    world->probe.error = world->fetch.error != STS_OK ? STS_CONNECT_REFUSED : STS_OK;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct control control;
+    static struct spoken spoken;
+    struct span rest = {(const char *)data, size}, request = take_part(&rest);
     int replies = 0;
 
     if (control.base == NULL)
         set_up(&control);
-    control_run(&control, (const char *)data, size, on_reply, &replies);
+    speak(rest, &spoken);
+    control_run(&control, request.at, request.len, on_reply, &replies);
     for (int i = 0; i < TURNS_MAX && replies == 0; i++) {
         event_base_loop(control.base, EVLOOP_NONBLOCK);
-        (void)fake_source_fail_one(&source, STS_DNS_SERVFAIL);
+        (void)fake_source_end_one(&source, &spoken.world);
         (void)fake_query_end_refetch(&engine, (struct refetch_result){.outcome = REFETCH_RENEWED});
     }
     REQUIRE(replies == 1);
