@@ -21,7 +21,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_txt
 
 check_PROGRAMS += $(FUZZ_TARGETS)
-EXTRA_DIST += tests/fuzz/corpus
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/README.md
 FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_FLAGS)
 FUZZ_COMMON = tests/fuzz/fuzz.h
 if !FUZZING
