@@ -78,10 +78,15 @@ void store_db_usage(struct store_db *, struct store_db_usage *);
 /* Goes through every page that holds something, for at most `limit_ms`. False: damaged. */
 MUST_CHECK bool store_db_check(struct store_db *, int64_t limit_ms);
 
-/* Copies the closed file at `path` to `copy`, with one of its two heads (0 or 1: the state after
- * its last commit or the one before) in the place of both. False: that head is none, or the copy
- * failed, of which a part may be there. */
-MUST_CHECK bool store_db_copy_headed(const char *path, int head, const char *copy);
+/* How many policies the file says it holds. */
+MUST_CHECK enum store_db_status store_db_count(struct store_db *, uint64_t *policies);
+
+/* Of a closed file. Was anything ever committed to it? Then it cannot be an empty one. */
+MUST_CHECK bool store_db_was_written(const char *path);
+/* Copies it to `copy`, with one of its two heads in the place of both: the one that LMDB does not
+ * go by (the state before the last commit), or the only sound one. False: there is none, or the
+ * copy failed, of which a part may be there. */
+MUST_CHECK bool store_db_copy_other_head(const char *path, const char *copy);
 
 /* Writing: begin, changes, commit or abort. After any result but STORE_DB_OK (of a removal also
  * STORE_DB_MISSING) the transaction must be aborted; commit has then ended it, done or not. */

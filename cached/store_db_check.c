@@ -79,6 +79,24 @@ store_db_usage(struct store_db *db, struct store_db_usage *usage)
     store_guard_leave();
 }
 
+enum store_db_status
+store_db_count(struct store_db *db, uint64_t *policies)
+{
+    MDB_stat stat = {0};
+    MDB_txn *txn;
+    int error;
+
+    store_guard_enter();
+    error = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+    if (!error) {
+        error = mdb_stat(txn, db->policy, &stat);
+        mdb_txn_abort(txn);
+    }
+    store_db_insist_on_memory(error);
+    *policies = stat.ms_entries;
+    return store_db_leave(error);
+}
+
 /* Touches every page of a value. */
 static void
 touch(const MDB_val *value)

@@ -10,8 +10,16 @@
 
 #include "cached/store_db_lmdb.h"
 
-enum { FLAGS_AT = 10, MAGIC_AT = 16, PAGE_SIZE_AT = 40, LAST_PAGE_AT = 136, HEAD_SIZE = 144 };
-enum { IS_HEAD = 8, MAGIC = 0xBEEFC0DE, PAGE_MAX = 32768 };
+enum {
+    FLAGS_AT = 10,
+    MAGIC_AT = 16,
+    VERSION_AT = 20,
+    PAGE_SIZE_AT = 40,
+    LAST_PAGE_AT = 136,
+    NUMBER_AT = 144, /* of the commit; 0: none yet */
+    HEAD_SIZE = 152
+};
+enum { HEADS = 2, IS_HEAD = 8, MAGIC = 0xBEEFC0DE, DATA_VERSION = 1, PAGE_MAX = 32768 };
 
 /* The last page that a head says is in use, and how large pages are; false: there is no head. */
 static bool
@@ -66,16 +74,50 @@ page_size_here(void)
     return size < HEAD_SIZE || size > PAGE_MAX ? PAGE_MAX : (size_t)size;
 }
 
+/* Reads the number of the commit that wrote this head; false: LMDB would not take it for one. */
 static bool
-is_head(const char *page, size_t page_size)
+read_number(int fd, int head, size_t page_size, uint64_t *number)
 {
+    char page[HEAD_SIZE];
     uint16_t flags;
-    uint32_t magic, size;
+    uint32_t magic, version, size;
 
+    if (pread(fd, page, sizeof page, head * (off_t)page_size) != HEAD_SIZE)
+        return false;
     memcpy(&flags, page + FLAGS_AT, sizeof flags);
     memcpy(&magic, page + MAGIC_AT, sizeof magic);
+    memcpy(&version, page + VERSION_AT, sizeof version);
     memcpy(&size, page + PAGE_SIZE_AT, sizeof size);
-    return flags & IS_HEAD && magic == MAGIC && size == page_size;
+    memcpy(number, page + NUMBER_AT, sizeof *number);
+    return flags & IS_HEAD && magic == MAGIC && version == DATA_VERSION && size == page_size;
+}
+
+bool
+store_db_was_written(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint64_t number;
+    bool written = false;
+
+    if (fd < 0)
+        return false;
+    for (int head = 0; head < HEADS; head++)
+        written |= read_number(fd, head, page_size_here(), &number) && number > 0;
+    close(fd);
+    return written;
+}
+
+/* Of two sound heads LMDB goes by the one with the greater number, or the first. -1: none. */
+static int
+other_head(int fd, size_t page_size)
+{
+    uint64_t numbers[HEADS];
+    bool first = read_number(fd, 0, page_size, &numbers[0]);
+    bool second = read_number(fd, 1, page_size, &numbers[1]);
+
+    if (first && second)
+        return numbers[0] < numbers[1] ? 0 : 1;
+    return first ? 0 : second ? 1 : -1;
 }
 
 static bool
@@ -106,17 +148,18 @@ write_headed(int from, const char *path, const char *head, size_t page)
 }
 
 bool
-store_db_copy_headed(const char *path, int head, const char *copy)
+store_db_copy_other_head(const char *path, const char *copy)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC), head;
     size_t page_size = page_size_here();
     char page[PAGE_MAX];
     bool done;
 
     if (fd < 0)
         return false;
-    done = pread(fd, page, page_size, head * (off_t)page_size) == (ssize_t)page_size &&
-           is_head(page, page_size) && write_headed(fd, copy, page, page_size);
+    head = other_head(fd, page_size);
+    done = head >= 0 && pread(fd, page, page_size, head * (off_t)page_size) == (ssize_t)page_size &&
+           write_headed(fd, copy, page, page_size);
     close(fd);
     return done;
 }

@@ -15,20 +15,20 @@
 #include <unistd.h>
 
 #include "cached/store_db.h"
+#include "cached/store_writer.h"
 #include "common/clock.h"
 #include "common/log.h"
 
 enum {
-    CHECK_LIMIT_MS = 2000,  /* then what was seen must do: mail waits for us to start */
-    LOOK_S = 10,            /* for the first look, which keeps its own limit on a sound file */
-    STALL_S = 3,            /* a child that comes to no record for so long runs in circles */
-    STALLS_MAX = 3,         /* in one pass; the next one may go round the place */
-    NEW_SIZE_MAX = 1 << 19, /* an empty file that is longer once held something */
-    BATCH = 16,             /* what a crash may cost one pass, for another to find */
-    DEATHS_MAX = 1000,      /* 1-2 ms each; a record on a broken page costs one */
+    CHECK_LIMIT_MS = 2000, /* then what was seen must do: mail waits for us to start */
+    LOOK_S = 10,           /* for the first look, which keeps its own limit on a sound file */
+    STALL_S = 3,           /* a child that comes to no record for so long runs in circles */
+    STALLS_MAX = 3,        /* in one pass; the next one may go round the place */
+    BATCH = 16,            /* what a crash may cost one pass, for another to find */
+    DEATHS_MAX = 1000,     /* 1-2 ms each; a record on a broken page costs one */
     KEPT_MAX = 10,
-    SOURCES = 3,             /* the file as it is, and with either of its heads alone */
-    SOURCES_LIMIT_MS = 20000 /* then the best so far must do, if it is anything */
+    FRUITLESS_LIMIT_MS = 10000, /* so long without a record saved, and a source is given up */
+    LIMIT_MS = 120000           /* after which no child is begun; one that saves may go on */
 };
 
 /* The ways to the records, each round what blocked the one before. Reading the file past LMDB for
@@ -41,15 +41,15 @@ struct progress {
     enum pass pass;
     char forward[DOMAIN_SIZE], backward[DOMAIN_SIZE]; /* last domains come to */
     struct store_db_place place;                      /* last line come to in an index */
-    int stalls; /* children of this pass that ran in circles */
-    uint64_t saved;
-    bool complete; /* the first pass came to the end */
+    int stalls;              /* children of this pass that ran in circles */
+    uint64_t saved, claimed; /* the latter by the source's own count, once it could be opened */
+    bool complete;           /* the first pass came to the end */
     char why[256];
 };
 
 struct rescue {
     const struct store_files *files;
-    int64_t size;          /* of the file */
+    int64_t end_ms;        /* of LIMIT_MS */
     const char *source;    /* what is copied from: the file, or `headed` */
     char headed[PATH_MAX]; /* the file with one head alone */
     char trial[PATH_MAX];  /* a new file while it is filled */
@@ -186,6 +186,7 @@ static enum store_db_status
 save_all(struct rescue *r)
 {
     struct progress *p = r->progress;
+    uint64_t claimed;
     struct buf bytes;
     enum store_db_status status =
         store_db_open(r->source, r->files->size, STORE_DB_LOOK, &r->from, p->why, sizeof p->why);
@@ -196,6 +197,8 @@ save_all(struct rescue *r)
         store_db_open(r->trial, r->files->size, STORE_DB_REPAIR, &r->to, p->why, sizeof p->why);
     if (status != STORE_DB_OK)
         return STORE_DB_FAILED;
+    if (store_db_count(r->from, &claimed) == STORE_DB_OK)
+        p->claimed = claimed;
     buf_init(&bytes, RECORD_MAX);
     while (p->pass != PASS_END) {
         bool complete = run_pass(r, &bytes), full = commit(r) != STORE_DB_OK; /* or the disk is */
@@ -215,7 +218,7 @@ look(struct rescue *r)
 
     if (status == STORE_DB_OK && !store_db_check(r->from, CHECK_LIMIT_MS))
         status = STORE_DB_DAMAGED;
-    if (status == STORE_DB_MISSING && r->size > NEW_SIZE_MAX)
+    if (status == STORE_DB_MISSING && store_db_was_written(r->files->store))
         status = STORE_DB_DAMAGED;
     return status;
 }
@@ -263,57 +266,102 @@ has_moved(const struct progress *before, const struct progress *now)
             strcmp(before->place.domain, now->place.domain) != 0);
 }
 
-/* Copies what is sound to r->trial, with as many children as it takes. */
+static bool
+may_go_on(const struct rescue *r, int64_t fruit_ms)
+{
+    int64_t now_ms = clock_boot_ms();
+
+    return now_ms < r->end_ms && now_ms - fruit_ms < FRUITLESS_LIMIT_MS;
+}
+
+/* Copies what is sound in `source` to r->trial, with as many children as it takes. */
 static enum store_db_status
-copy_sound(struct rescue *r)
+copy_sound(struct rescue *r, const char *source)
 {
     struct progress *p = r->progress;
+    int64_t fruit_ms = clock_boot_ms(); /* when something was last saved */
 
+    r->source = source;
+    *p = (struct progress){.claimed = UINT64_MAX};
     unlink(r->trial);
-    for (int deaths = 0; p->pass != PASS_END && deaths < DEATHS_MAX; deaths++) {
+    for (int deaths = 0; p->pass != PASS_END && deaths < DEATHS_MAX && may_go_on(r, fruit_ms);
+         deaths++) {
         struct progress before = *p;
         enum store_db_status status = run_child(r, STALL_S, save_all);
 
         if (status == STORE_DB_NEWER || status == STORE_DB_FAILED)
             return status;
+        if (p->saved > before.saved)
+            fruit_ms = clock_boot_ms();
         if (p->pass != PASS_END && (!has_moved(&before, p) || p->stalls >= STALLS_MAX))
             start_pass(p, p->pass + 1);
     }
     return STORE_DB_OK;
 }
 
-/* Makes r->source of the file as it is (0), or with one of its heads alone (1, 2); false when there
- * is no such head, or no room. */
-static bool
-choose_source(struct rescue *r, int number)
+/* What the best source so far gave; all zero: nothing. */
+struct result {
+    uint64_t saved, lost;
+    uint64_t bearable; /* of the lost: so many are no reason to go back */
+};
+
+/* The other head is a commit older: it undoes up to STORE_BATCH_MAX changes, a forced flush and the
+ * renewal of a policy among them. That is worth as many records, in a small store an eighth. */
+static struct result
+result_of(const struct progress *p)
 {
-    *r->progress = (struct progress){0};
-    r->source = number == 0 ? r->files->store : r->headed;
-    return number == 0 || store_db_copy_headed(r->files->store, number - 1, r->headed);
+    uint64_t eighth = p->claimed / 8;
+
+    return (struct result){
+        .saved = p->saved,
+        .lost = p->claimed > p->saved ? p->claimed - p->saved : 0,
+        .bearable = eighth < STORE_BATCH_MAX ? eighth : STORE_BATCH_MAX,
+    };
 }
 
-/* A damaged head hides all records, or leads to old pages: what one source does not give another
- * may. r->fresh and `*most` are the best of them. */
-static enum store_db_status
-copy_best(struct rescue *r, uint64_t *most)
+/* Each source by its own count: what the last commit removed is no loss. */
+static bool
+is_better(const struct result *now, const struct result *best)
 {
-    int64_t end_ms = clock_boot_ms() + SOURCES_LIMIT_MS;
-    enum store_db_status status = STORE_DB_OK;
+    if (best->saved == 0 || now->saved == 0)
+        return now->saved > 0;
+    return best->lost > best->bearable && best->lost - best->bearable > now->lost;
+}
 
-    *most = 0;
-    unlink(r->fresh);
-    for (int i = 0; i < SOURCES && status == STORE_DB_OK; i++) {
-        if (!choose_source(r, i))
-            continue;
-        status = copy_sound(r);
-        if (r->progress->saved > *most && rename(r->trial, r->fresh) == 0)
-            *most = r->progress->saved;
-        if (r->progress->complete || (*most > 0 && clock_boot_ms() > end_ms))
-            break;
+/* Makes r->trial the best if it is. */
+static enum store_db_status
+take_better(struct rescue *r, struct result *best)
+{
+    struct progress *p = r->progress;
+    struct result now = result_of(p);
+
+    if (!is_better(&now, best))
+        return STORE_DB_OK;
+    if (rename(r->trial, r->fresh) != 0) {
+        snprintf(p->why, sizeof p->why, "%s.new: %s", r->files->store, strerror(errno));
+        return STORE_DB_FAILED;
     }
-    unlink(r->trial);
-    unlink(r->headed);
-    return status;
+    *best = now;
+    return STORE_DB_OK;
+}
+
+/* A damaged head hides all records, or leads to old pages: then the other is tried. When that
+ * cannot be done, what there is must do. */
+static enum store_db_status
+copy_best(struct rescue *r, struct result *best)
+{
+    enum store_db_status status = copy_sound(r, r->files->store);
+
+    if (status == STORE_DB_OK)
+        status = take_better(r, best);
+    if (status != STORE_DB_OK || r->progress->complete ||
+        (best->saved > 0 && best->lost <= best->bearable) ||
+        !store_db_copy_other_head(r->files->store, r->headed))
+        return status;
+    status = copy_sound(r, r->headed);
+    if (status == STORE_DB_OK)
+        status = take_better(r, best);
+    return best->saved > 0 ? STORE_DB_OK : status;
 }
 
 /* Keeps the damaged file under a free name, which is written to `kept`. */
@@ -357,6 +405,8 @@ replace(struct rescue *r, uint64_t saved, char *why, size_t why_size)
     failed = access(r->fresh, F_OK) == 0 ? rename(r->fresh, store) : unlink(store);
     if (failed && errno != ENOENT) {
         snprintf(why, why_size, "%s cannot be replaced: %s", store, strerror(errno));
+        if (rename(kept, store) == 0)
+            unlink(kept); /* still there when both were names of one file */
         return false;
     }
     snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(store, '/') - store), store);
@@ -367,21 +417,38 @@ replace(struct rescue *r, uint64_t saved, char *why, size_t why_size)
     return true;
 }
 
+/* Leaves no file of its own, whatever comes of it. */
+static bool
+rescue(struct rescue *r, char *why, size_t why_size)
+{
+    struct result best = {0};
+    enum store_db_status status;
+    bool done = false;
+
+    unlink(r->fresh);
+    r->end_ms = clock_boot_ms() + LIMIT_MS;
+    status = copy_best(r, &best);
+    unlink(r->trial);
+    unlink(r->headed);
+    if (status == STORE_DB_OK)
+        done = replace(r, best.saved, why, why_size);
+    else
+        snprintf(why, why_size, "%s", r->progress->why);
+    if (!done)
+        unlink(r->fresh);
+    return done;
+}
+
 static bool
 prepare(struct rescue *r, bool damaged, char *why, size_t why_size)
 {
-    struct progress *p = r->progress;
     enum store_db_status status = damaged ? STORE_DB_DAMAGED : run_child(r, LOOK_S, look);
-    uint64_t saved;
 
-    if (status == STORE_DB_DAMAGED) {
-        status = copy_best(r, &saved);
-        if (status == STORE_DB_OK)
-            return replace(r, saved, why, why_size);
-    }
+    if (status == STORE_DB_DAMAGED)
+        return rescue(r, why, why_size);
     if (status == STORE_DB_OK || status == STORE_DB_MISSING)
         return true;
-    snprintf(why, why_size, "%s", p->why);
+    snprintf(why, why_size, "%s", r->progress->why);
     return false;
 }
 
@@ -393,7 +460,6 @@ store_rescue(const struct store_files *files, bool surely_damaged, char *why, si
     bool crashed = access(files->suspect, F_OK) == 0, ok = true;
 
     if (stat(files->store, &st) == 0 && st.st_size > 0) {
-        r.size = st.st_size;
         snprintf(r.headed, sizeof r.headed, "%s.head", files->store);
         snprintf(r.trial, sizeof r.trial, "%s.trial", files->store);
         snprintf(r.fresh, sizeof r.fresh, "%s.new", files->store);

@@ -9,6 +9,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_farm_gaps \
 	tests/unit/cached/test_store_rescue \
 	tests/unit/cached/test_store_heads \
+	tests/unit/cached/test_store_rescue_faults \
 	tests/unit/cached/test_cache_redis_lock \
 	tests/unit/cached/test_cache_redis_probe \
 	tests/unit/cached/test_redis_link \
@@ -234,6 +235,11 @@ tests_unit_cached_test_store_rescue_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_heads_SOURCES = tests/unit/cached/test_store_heads.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_heads_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_heads_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_store_rescue_faults_SOURCES = tests/unit/cached/test_store_rescue_faults.c $(STORE_SAMPLES)
+tests_unit_cached_test_store_rescue_faults_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_store_rescue_faults_LDFLAGS = -Wl,--wrap=fork,--wrap=waitpid,--wrap=alarm,--wrap=rename \
+	-Wl,--wrap=store_db_next,--wrap=store_db_previous,--wrap=store_db_index_next
+tests_unit_cached_test_store_rescue_faults_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_db_SOURCES = tests/unit/cached/test_store_db.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_db_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_db_LDADD = $(UNIT_LIBS_CACHED)

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+enum { PAGE = 4096 };
+
 static char directory[SAMPLE_PATH / 2];
 
 const char *
@@ -119,6 +121,40 @@ sample_held(struct store *store, int n, uint64_t *seq)
     }
     buf_done(&bytes);
     return held;
+}
+
+/* What lies between the head and `upper` of a page may be left from its former use. */
+static bool
+is_leaf_with(const char *page, const char *text)
+{
+    enum { FLAGS_AT = 10, UPPER_AT = 14, LEAF = 2 };
+    uint16_t flags, upper;
+
+    memcpy(&flags, page + FLAGS_AT, sizeof flags);
+    memcpy(&upper, page + UPPER_AT, sizeof upper);
+    return flags == LEAF && upper < PAGE &&
+           memmem(page + upper, PAGE - (size_t)upper, text, strlen(text)) != NULL;
+}
+
+void
+sample_overwrite_page(const char *name, const char *text)
+{
+    char path[SAMPLE_PATH], page[PAGE], rubbish[PAGE];
+    FILE *f = fopen(sample_path(name, path), "r+b");
+    int found = 0;
+
+    assert_non_null(f);
+    memset(rubbish, 0xff, PAGE);
+    for (long at = 0; fread(page, 1, PAGE, f) == PAGE; at += PAGE) {
+        if (is_leaf_with(page, text)) {
+            assert_int_equal(fseek(f, at, SEEK_SET), 0);
+            assert_int_equal(fwrite(rubbish, 1, PAGE, f), PAGE);
+            found++;
+        }
+        assert_int_equal(fseek(f, at + PAGE, SEEK_SET), 0);
+    }
+    assert_true(found > 0);
+    assert_int_equal(fclose(f), 0);
 }
 
 int

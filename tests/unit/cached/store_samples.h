@@ -28,6 +28,9 @@ void sample_domain(int n, char domain[SAMPLE_DOMAIN_SIZE]);
 /* True when the store holds number `n`, and holds it right; `*seq` is its seq. */
 bool sample_held(struct store *, int n, uint64_t *seq);
 
+/* Overwrites each page of the file with this text on it that holds small records or index lines. */
+void sample_overwrite_page(const char *name, const char *text);
+
 /* Runs `work` in a child and returns its wait status. */
 int sample_in_child(int (*work)(void *arg), void *arg);
 

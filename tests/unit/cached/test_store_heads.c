@@ -16,9 +16,8 @@
 #include "common/log.h"
 #include "tests/unit/cached/store_samples.h"
 
-/* So many records that the file is longer than one that never held any; the last commit brought
- * PER_COMMIT of them. */
-enum { RECORDS = 1000, PER_COMMIT = 50, BEFORE = RECORDS - PER_COMMIT, PAGE = 4096, TRIALS = 40 };
+/* The last commit brought PER_COMMIT of them. */
+enum { RECORDS = 400, PER_COMMIT = 50, BEFORE = RECORDS - PER_COMMIT, PAGE = 4096, TRIALS = 40 };
 enum {
     FLAGS_AT = 10,
     MAGIC_AT = 16,
@@ -30,33 +29,58 @@ enum {
 enum { NUMBER_AT = 144 };
 
 static char *sound, *bytes; /* the file, and a copy to be damaged */
-static size_t len;
+static size_t len, sound_len;
 static size_t newer; /* where its newer head is, and the older */
 static size_t older;
 
-static void
-fill_store(const char *path)
+static struct store_db *
+open_alone(void)
 {
-    char why[256];
+    char path[SAMPLE_PATH], why[256];
     struct store_db *db;
 
-    assert_int_equal(store_db_open(path, SAMPLE_STORE_SIZE, STORE_DB_REPAIR, &db, why, sizeof why),
+    assert_int_equal(store_db_open(sample_path("policies.mdb", path), SAMPLE_STORE_SIZE,
+                                   STORE_DB_REPAIR, &db, why, sizeof why),
                      STORE_DB_OK);
-    for (int i = 0; i < RECORDS; i++) {
-        struct record record = sample_record(i, 1);
-        struct buf form;
+    return db;
+}
 
+static void
+put(struct store_db *db, int n, uint64_t seq)
+{
+    struct record record = sample_record(n, seq);
+    struct buf form;
+
+    buf_init(&form, RECORD_MAX);
+    record_encode(&record, NULL, &form);
+    assert_int_equal(store_db_put(db, &record, form.data, form.len), STORE_DB_OK);
+    buf_done(&form);
+}
+
+static void
+fill_store(int records)
+{
+    struct store_db *db = open_alone();
+
+    for (int i = 0; i < records; i++) {
         if (i % PER_COMMIT == 0)
             assert_int_equal(store_db_begin(db), STORE_DB_OK);
-        buf_init(&form, RECORD_MAX);
-        record_encode(&record, NULL, &form);
-        assert_int_equal(store_db_put(db, &record, form.data, form.len), STORE_DB_OK);
-        buf_done(&form);
+        put(db, i, 1);
         if (i % PER_COMMIT == PER_COMMIT - 1)
             assert_int_equal(store_db_commit(db), STORE_DB_OK);
     }
     assert_int_equal(store_db_sync(db), STORE_DB_OK);
     store_db_close(db);
+}
+
+static FILE *
+open_file(const char *mode)
+{
+    char path[SAMPLE_PATH];
+    FILE *f = fopen(sample_path("policies.mdb", path), mode);
+
+    assert_non_null(f);
+    return f;
 }
 
 static uint64_t
@@ -78,13 +102,12 @@ group_setup(void **state)
     (void)state;
     log_open("test", true, LOG_LEVEL_ERROR);
     sample_directory_make();
-    fill_store(sample_path("policies.mdb", path));
-    assert_int_equal(stat(path, &st), 0);
-    len = (size_t)st.st_size;
+    fill_store(RECORDS);
+    assert_int_equal(stat(sample_path("policies.mdb", path), &st), 0);
+    len = sound_len = (size_t)st.st_size;
     sound = alloc_bytes(len);
     bytes = alloc_bytes(len);
-    f = fopen(path, "rb");
-    assert_non_null(f);
+    f = open_file("rb");
     assert_int_equal(fread(sound, 1, len, f), len);
     fclose(f);
     sample_directory_remove();
@@ -120,20 +143,25 @@ teardown(void **state)
     return 0;
 }
 
+static void
+write_bytes(void)
+{
+    FILE *f = open_file("wb");
+
+    assert_int_equal(fwrite(bytes, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+}
+
 /* Writes `bytes` as the store and opens it as the daemon does. Returns how many records it holds.
  */
 static int
 held(void)
 {
-    char path[SAMPLE_PATH];
     struct store *store;
-    FILE *f = fopen(sample_path("policies.mdb", path), "wb");
     int count = 0;
     uint64_t seq;
 
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
+    write_bytes();
     store = sample_open();
     for (int n = 0; n < RECORDS; n++)
         count += sample_held(store, n, &seq);
@@ -220,7 +248,7 @@ test_subtle_damage(void **state)
     }
 }
 
-/* The head of an empty store before a long file is not believed. */
+/* The head of an empty store is not believed when there were commits. */
 static void
 test_head_of_an_empty_store(void **state)
 {
@@ -229,6 +257,83 @@ test_head_of_an_empty_store(void **state)
     memset(bytes + newer + ROOT_AT, 0xff, LAST_PAGE_AT - ROOT_AT);
     assert_int_equal(held(), BEFORE);
     assert_kept();
+}
+
+/* A file that was made, and never committed to: no store was lost. */
+static void
+test_a_new_file_is_not_damaged(void **state)
+{
+    (void)state;
+    for (size_t head = 0; head <= PAGE; head += PAGE) {
+        memset(bytes + head + ENTRIES_AT, 0, ROOT_AT - ENTRIES_AT);
+        memset(bytes + head + ROOT_AT, 0xff, LAST_PAGE_AT - ROOT_AT);
+        memset(bytes + head + NUMBER_AT, 0, sizeof(uint64_t));
+    }
+    len = (size_t)2 * PAGE;
+    assert_int_equal(held(), 0);
+    assert_false(sample_exists("policies.mdb.damaged"));
+    len = sound_len;
+}
+
+/* The last commit renews a record and removes `removed` others behind it. */
+static void
+commit_removals(int removed)
+{
+    struct store_db *db = open_alone();
+    char domain[SAMPLE_DOMAIN_SIZE];
+
+    assert_int_equal(store_db_begin(db), STORE_DB_OK);
+    put(db, 0, 99);
+    for (int n = 1; n <= removed; n++) {
+        sample_domain(n, domain);
+        assert_int_equal(store_db_delete(db, domain), STORE_DB_OK);
+    }
+    assert_int_equal(store_db_commit(db), STORE_DB_OK);
+    assert_int_equal(store_db_sync(db), STORE_DB_OK);
+    store_db_close(db);
+}
+
+/* A damaged page of records is no reason to go back to the older head, which has what the last
+ * commit removed, too: a policy that was flushed by force would come back. */
+static void
+test_damaged_page_undoes_no_commit(void **state)
+{
+    static const struct {
+        int removed;
+        const char *damaged; /* the pages with this on them */
+        int most_lost;
+    } cases[] = {
+        {1, "mx355.example", 40},
+        {20, "mx355.example", 40},
+        {300, "mx355.example", 40},
+        {20, "d0003", 140}, /* so many that the other head is tried */
+    };
+    char path[SAMPLE_PATH];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int removed = cases[i].removed, count = 0;
+        struct store *store;
+        uint64_t seq = 0;
+
+        write_bytes();
+        commit_removals(removed);
+        sample_overwrite_page("policies.mdb", cases[i].damaged);
+        assert_int_equal(fclose(fopen(sample_path("suspect", path), "wb")), 0);
+        store = sample_open();
+        assert_true(sample_held(store, 0, &seq));
+        assert_int_equal(seq, 99);
+        for (int n = 1; n < RECORDS; n++) {
+            bool is_held = sample_held(store, n, &seq);
+
+            count += is_held;
+            if (n <= removed && is_held)
+                fail_msg("%d removed: record %d is back", removed, n);
+        }
+        assert_in_range(count, RECORDS - 1 - removed - cases[i].most_lost,
+                        RECORDS - 1 - removed - 1);
+        store_close(store);
+    }
 }
 
 static void
@@ -260,6 +365,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_both_heads_overwritten, setup, teardown),
         cmocka_unit_test_setup_teardown(test_subtle_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_head_of_an_empty_store, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_new_file_is_not_damaged, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_page_undoes_no_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_damage_to_either_head, setup, teardown),
     };
 
