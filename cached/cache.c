@@ -333,11 +333,9 @@ cache_id_is_old(const struct entry *e, const char *id)
 }
 
 void
-cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, const char *id,
-                 uint64_t seq)
+cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, uint64_t seq)
 {
-    note_old_id(c, e, id);
-    policy = policy_with_id(policy, id);
+    note_old_id(c, e, policy_id(policy));
     cache_replace_policy(c, e, policy);
     e->expires_ms = in_seconds(policy_life_s(policy));
     e->refresh_ms = in_seconds(refresh_after_s(c, policy));

@@ -98,8 +98,7 @@ void cache_unpin(struct cache *, struct entry *);
 /* Puts a newly fetched policy (taken) in force, in memory and LMDB; term and next refresh run from
  * now; forgets the outcome and the failure. `seq`: the fetch's place in the farm's order (0: by
  * this host's clock). */
-void cache_set_policy(struct cache *, struct entry *, struct policy *, const char *id,
-                      uint64_t seq);
+void cache_set_policy(struct cache *, struct entry *, struct policy *, uint64_t seq);
 /* No policy: `outcome` is remembered for `ttl_s` (60-3600 s; 0: 300 s), and until then, at most
  * 300 s, TXT need not be asked again. A policy in force is not touched (RFC 8461 s3.1), and then no
  * outcome is set. */

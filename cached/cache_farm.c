@@ -39,7 +39,7 @@ compare(uint64_t seq, uint64_t held)
 static enum cache_taken
 put_in_force(struct cache *c, struct entry *e, const struct record *record, struct policy *policy)
 {
-    cache_replace_policy(c, e, policy_with_id(policy, record->id));
+    cache_replace_policy(c, e, policy);
     if (!cache_store_start_term(e, record)) /* in this very second */
         e->expires_ms = e->refresh_ms = clock_boot_ms();
     e->seq = record->seq;
@@ -84,7 +84,7 @@ take_policy(struct cache *c, const struct record *record, bool to_memory)
         e->source = SOURCE_REDIS; /* which says the same */
     if (e != NULL && e->seq >= record->seq)
         return compare(record->seq, e->seq);
-    if (policy_parse(record->body.at, record->body.len, &policy, NULL, 0) != STS_OK)
+    if (policy_parse(record->body, record->id, &policy, NULL, 0) != STS_OK)
         return CACHE_USELESS;
     if (!cache_store_is_running(record, policy)) {
         policy_free(policy);
@@ -216,7 +216,7 @@ give_stored(struct cache *c, const char *domain, struct buf *body, struct record
     bool given;
 
     if (!find_stored(c, domain, body, record) ||
-        policy_parse(record->body.at, record->body.len, &policy, NULL, 0) != STS_OK)
+        policy_parse(record->body, record->id, &policy, NULL, 0) != STS_OK)
         return false;
     term.policy = policy;
     given = cache_store_start_term(&term, record);

@@ -27,9 +27,7 @@ cache_store_read(struct store *store, const char *domain, struct record *record)
 
     buf_init(&bytes, RECORD_MAX);
     if (store_get(store, domain, &bytes, record)) {
-        if (policy_parse(record->body.at, record->body.len, &policy, NULL, 0) == STS_OK)
-            policy = policy_with_id(policy, record->id);
-        else
+        if (policy_parse(record->body, record->id, &policy, NULL, 0) != STS_OK)
             store_delete(store, domain);
     }
     record->body = (struct span){0};

@@ -230,7 +230,8 @@ parse(struct check_report *r, const struct fetch_result *fetch)
     struct policy *policy;
     char detail[SOURCE_DETAIL_SIZE] = "";
 
-    note.reason = policy_parse(fetch->body, fetch->len, &policy, detail, sizeof detail);
+    note.reason =
+        policy_parse((struct span){fetch->body, fetch->len}, "", &policy, detail, sizeof detail);
     if (policy != NULL)
         return policy;
     note.advice = fetch->len >= 3 && memcmp(fetch->body, "\xef\xbb\xbf", 3) == 0

@@ -141,7 +141,7 @@ show_record(const struct record *r, held_each_fn *each, void *arg)
     int64_t fetched_s = r->fetched_s < now_s ? r->fetched_s : now_s;
     struct policy *policy;
 
-    if (policy_parse(r->body.at, r->body.len, &policy, NULL, 0) != STS_OK)
+    if (policy_parse(r->body, r->id, &policy, NULL, 0) != STS_OK)
         return false;
     struct held_policy held = {.domain = r->domain,
                                .id = r->id,

@@ -56,7 +56,7 @@ policy_fetched(struct resolution *r, struct policy *policy)
                     policy_mode_name(policy_mode(e->policy)), policy_mode_name(policy_mode(policy)),
                     policy_id(e->policy), r->id);
     }
-    cache_set_policy(q->cache, e, policy, r->id, r->seq);
+    cache_set_policy(q->cache, e, policy, r->seq);
     r->fetched = true;
     r->force_fetch = false; /* done; a newer id seen later is fetched by its own right */
     r->error = STS_OK;
@@ -76,8 +76,8 @@ on_fetch(const struct fetch_result *result, void *arg)
         return;
     }
     if (result->error == STS_OK) {
-        invalid.error =
-            policy_parse(result->body, result->len, &policy, invalid.detail, sizeof invalid.detail);
+        invalid.error = policy_parse((struct span){result->body, result->len}, r->id, &policy,
+                                     invalid.detail, sizeof invalid.detail);
         invalid.http_status = result->http_status;
         result = &invalid;
     }

@@ -328,16 +328,21 @@ place_patterns(struct policy *p, char *body)
 }
 
 static struct policy *
-build(const struct reader *r, struct span body)
+build(const struct reader *r, struct span body, const char *id)
 {
+    size_t id_len = strlen(id);
     struct policy head = {.body_len = (uint32_t)body.len,
                           .max_age_s = r->max_age_s,
                           .mx_count = (uint16_t)r->mx_count,
-                          .mode = (uint8_t)r->mode};
-    struct policy *p = make_block(&head, r->rewritten_len);
-    char *copy = id_start(p) + 1;
+                          .mode = (uint8_t)r->mode,
+                          .id_len = (uint8_t)id_len};
+    struct policy *p;
+    char *copy;
 
-    id_start(p)[0] = '\0';
+    assert(id_len <= UINT8_MAX);
+    p = make_block(&head, r->rewritten_len);
+    copy = id_start(p) + id_len + 1;
+    memcpy(id_start(p), id, id_len + 1);
     memcpy(copy, body.at, body.len);
     place_patterns(p, copy);
     return p;
@@ -354,36 +359,20 @@ refuse(enum sts_error error, unsigned line, const char *fault, char *detail, siz
 }
 
 enum sts_error
-policy_parse(const char *body, size_t len, struct policy **out, char *detail, size_t detail_size)
+policy_parse(struct span body, const char *id, struct policy **out, char *detail,
+             size_t detail_size)
 {
     struct reader reader = {.seen = 0};
-    struct span whole = {body, len};
     const char *fault;
 
     *out = NULL;
-    if (len > POLICY_BODY_MAX)
+    if (body.len > POLICY_BODY_MAX)
         return refuse(STS_TOO_LARGE, 0, "the file is larger than 64 KiB", detail, detail_size);
-    fault = read_body(&reader, whole);
+    fault = read_body(&reader, body);
     if (fault)
         return refuse(STS_POLICY_INVALID, reader.line, fault, detail, detail_size);
-    *out = build(&reader, whole);
+    *out = build(&reader, body, id);
     return STS_OK;
-}
-
-struct policy *
-policy_with_id(struct policy *old, const char *id)
-{
-    size_t id_len = strlen(id), texts_len = old->body_len + rewritten_len(old);
-    struct policy head = *old, *p;
-
-    assert(id_len <= UINT8_MAX);
-    head.id_len = (uint8_t)id_len;
-    p = make_block(&head, texts_len - old->body_len);
-    memcpy(p->mx, old->mx, old->mx_count * sizeof old->mx[0]);
-    memcpy(id_start(p), id, id_len + 1);
-    memcpy(id_start(p) + id_len + 1, body_start(old), texts_len);
-    policy_free(old);
-    return p;
 }
 
 void

@@ -22,17 +22,15 @@ enum policy_mode { POLICY_MODE_NONE, POLICY_MODE_TESTING, POLICY_MODE_ENFORCE };
 
 struct policy;
 
-/* Parses `len` bytes of body (requirements C, ambiguities 9-28). On STS_OK `*out` is a new policy
- * (policy_free); else STS_POLICY_INVALID or STS_TOO_LARGE, `*out` is NULL and `detail` (of
- * `detail_size` bytes, may be 0) says what is wrong and in which line. */
-MUST_CHECK enum sts_error policy_parse(const char *body, size_t len, struct policy **out,
+/* Parses a body (requirements C, ambiguities 9-28). On STS_OK `*out` is a new policy (policy_free)
+ * with this id, copied, of less than 256 bytes; else STS_POLICY_INVALID or STS_TOO_LARGE, `*out` is
+ * NULL and `detail` (of `detail_size` bytes, may be 0) says what is wrong and in which line. */
+MUST_CHECK enum sts_error policy_parse(struct span body, const char *id, struct policy **out,
                                        char *detail, size_t detail_size);
-/* The same policy (taken: use what is returned) with this id, copied, of less than 256 bytes. */
-MUST_CHECK struct policy *policy_with_id(struct policy *, const char *id);
 /* Accepts NULL. */
 void policy_free(struct policy *);
 
-/* The id of the TXT record that announced it (RFC 8461 s3.1); "" when it was given none. */
+/* The id of the TXT record that announced it (RFC 8461 s3.1); "" where there was none. */
 const char *policy_id(const struct policy *);
 
 enum policy_mode policy_mode(const struct policy *);

@@ -117,7 +117,7 @@ fake_query_judge_by_long_list(struct query_engine *q, int hosts)
     for (int i = 0; i < hosts; i++)
         buf_printf(&body, "mx: h%04d.example\n", i);
     q->entry = alloc_zero(1, sizeof *q->entry + DOMAIN_SIZE);
-    error = policy_parse(body.data, body.len, &q->entry->policy, NULL, 0);
+    error = policy_parse((struct span){body.data, body.len}, "", &q->entry->policy, NULL, 0);
     assert(error == STS_OK);
     (void)error;
     buf_done(&body);

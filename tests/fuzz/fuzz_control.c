@@ -36,8 +36,9 @@ set_up(struct control *control)
     control->source = &source;
     control->cache = cache_new(NULL, 1 << 20, 86400 * 1000);
     for (size_t i = 0; i < sizeof domains / sizeof domains[0]; i++) {
-        REQUIRE(policy_parse(body, sizeof body - 1, &policy, NULL, 0) == STS_OK);
-        cache_set_policy(control->cache, cache_want(control->cache, domains[i]), policy, "1", 0);
+        REQUIRE(policy_parse((struct span){body, sizeof body - 1}, "1", &policy, NULL, 0) ==
+                STS_OK);
+        cache_set_policy(control->cache, cache_want(control->cache, domains[i]), policy, 0);
     }
     cache_set_none(control->cache, cache_want(control->cache, "none.example"), STS_NO_RECORD, 300);
     engine.judgement = (struct judgement){.reason = STS_NO_RECORD, .domain = "x", .detail = ""};

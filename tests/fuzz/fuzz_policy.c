@@ -44,7 +44,8 @@ check_round_trip(const struct policy *policy)
         text[len++] = '\n';
     }
     REQUIRE(len <= body.len + 1);
-    REQUIRE(policy_parse(text, len < POLICY_BODY_MAX ? len : len - 1, &again, NULL, 0) == STS_OK);
+    REQUIRE(policy_parse((struct span){text, len < POLICY_BODY_MAX ? len : len - 1}, "", &again,
+                         NULL, 0) == STS_OK);
     REQUIRE(policy_mode(again) == policy_mode(policy));
     REQUIRE(policy_max_age_s(again) == policy_max_age_s(policy));
     REQUIRE(policy_mx_count(again) == policy_mx_count(policy));
@@ -73,7 +74,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct policy *policy;
     enum sts_error error;
 
-    error = policy_parse((const char *)data, size, &policy, detail, sizeof detail);
+    error =
+        policy_parse((struct span){(const char *)data, size}, "", &policy, detail, sizeof detail);
     if (error == STS_OK) {
         check_policy(policy, data, size);
         policy_free(policy);

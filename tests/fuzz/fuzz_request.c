@@ -195,9 +195,7 @@ policy_of(struct span body)
     struct policy *policy;
     char why[200];
 
-    if (policy_parse(body.at, body.len, &policy, why, sizeof why) != STS_OK)
-        return NULL;
-    return policy_with_id(policy, "20261124");
+    return policy_parse(body, "20261124", &policy, why, sizeof why) == STS_OK ? policy : NULL;
 }
 
 int

@@ -53,14 +53,15 @@ make_policy(const char *mode, uint32_t max_age_s)
     int len = snprintf(body, sizeof body, "version: STSv1\nmode: %s\nmx: *.%s\nmax_age: %u\n", mode,
                        DOMAIN, max_age_s);
 
-    assert_int_equal(policy_parse(body, (size_t)len, &policy, NULL, 0), STS_OK);
+    assert_int_equal(policy_parse((struct span){body, (size_t)len}, "id1", &policy, NULL, 0),
+                     STS_OK);
     return policy;
 }
 
 void
 set_policy(struct cache *cache, const char *domain, uint32_t max_age_s)
 {
-    cache_set_policy(cache, cache_want(cache, domain), make_policy("enforce", max_age_s), "id1", 0);
+    cache_set_policy(cache, cache_want(cache, domain), make_policy("enforce", max_age_s), 0);
 }
 
 bool

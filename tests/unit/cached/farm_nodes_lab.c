@@ -200,8 +200,9 @@ node_fetch(struct node *node, const char *domain, int max_age_s)
     struct entry *e = cache_want(node->cache, domain);
     struct policy *policy;
 
-    assert_int_equal(policy_parse(body, (size_t)len, &policy, NULL, 0), STS_OK);
-    cache_set_policy(node->cache, e, policy, "id1", lab_now_us());
+    assert_int_equal(policy_parse((struct span){body, (size_t)len}, "id1", &policy, NULL, 0),
+                     STS_OK);
+    cache_set_policy(node->cache, e, policy, lab_now_us());
 }
 
 bool

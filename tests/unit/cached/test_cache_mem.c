@@ -37,7 +37,8 @@ give_policy(struct cache_mem *m, struct entry *e)
     static const char body[] = "version: STSv1\nmode: none\nmax_age: 86400\n";
 
     cache_mem_take(m, e);
-    assert_int_equal(policy_parse(body, sizeof body - 1, &e->policy, NULL, 0), STS_OK);
+    assert_int_equal(policy_parse((struct span){body, sizeof body - 1}, "", &e->policy, NULL, 0),
+                     STS_OK);
     cache_mem_settle(m, e);
 }
 

@@ -96,9 +96,10 @@ hold(struct desk *d, const char *domain, const char *mode)
                        "max_age: 86400\r\nx: \xc3\xa9\r\n",
                        mode, domain);
 
-    assert_int_equal(policy_parse(body, (size_t)len, &policy, NULL, 0), STS_OK);
+    assert_int_equal(policy_parse((struct span){body, (size_t)len}, "id1", &policy, NULL, 0),
+                     STS_OK);
     e = cache_want(d->control.cache, domain);
-    cache_set_policy(d->control.cache, e, policy, "id1", 0);
+    cache_set_policy(d->control.cache, e, policy, 0);
     return e;
 }
 

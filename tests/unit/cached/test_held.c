@@ -64,8 +64,9 @@ put_in_cache(struct cache *cache, const char *domain, const char *id)
 {
     struct policy *policy;
 
-    assert_int_equal(policy_parse(body, sizeof body - 1, &policy, NULL, 0), STS_OK);
-    cache_set_policy(cache, cache_want(cache, domain), policy, id, 0);
+    assert_int_equal(policy_parse((struct span){body, sizeof body - 1}, id, &policy, NULL, 0),
+                     STS_OK);
+    cache_set_policy(cache, cache_want(cache, domain), policy, 0);
 }
 
 static void

@@ -18,7 +18,7 @@ verdict_sample_policy(const char *mode, const char *mx)
     int len = snprintf(body, sizeof body, "version: STSv1\nmode: %s\n%smax_age: 604800\n", mode,
                        mx != NULL ? mx : "");
 
-    assert_int_equal(policy_parse(body, (size_t)len, &policy, NULL, 0), STS_OK);
+    assert_int_equal(policy_parse((struct span){body, (size_t)len}, "", &policy, NULL, 0), STS_OK);
     return policy;
 }
 
