@@ -11,7 +11,10 @@
 #include "cached/fetch_transfer.h"
 #include "cached/settings.h"
 
-enum { PER_ADDRESS_MAX = 16 /* transfers at once: one host may serve very many domains */ };
+enum {
+    PER_ADDRESS_MAX = 16, /* transfers at once: one host may serve very many domains */
+    WHY_SIZE = 400
+};
 
 struct fetcher {
     struct fetch_transfer_rules rules;
@@ -101,7 +104,8 @@ cancel(struct fetch_tour *tour)
     fetch_cancel((struct fetch *)tour);
 }
 
-static bool
+/* NULL, or the option of section fetch that cannot be used. */
+static const char *
 take_settings(struct fetcher *fetcher, const struct settings *settings, char *why, size_t size)
 {
     const struct conf_list *allow = &settings->fetch.allow_address;
@@ -112,18 +116,37 @@ take_settings(struct fetcher *fetcher, const struct settings *settings, char *wh
     if (settings->fetch.proxy != NULL) {
         fetcher->proxy = alloc_string(settings->fetch.proxy);
         if (!fetch_transfer_proxy_is_usable(fetcher->proxy)) {
-            snprintf(why, size, "fetch.proxy: %s: the host must be an address", fetcher->proxy);
-            return false;
+            snprintf(why, size, "\"%.80s\": a proxy is http://ADDRESS:PORT or https://ADDRESS:PORT",
+                     fetcher->proxy);
+            return "proxy";
         }
     }
     fetcher->allowed = address_list_new(allow->items, allow->count, &bad);
     if (fetcher->allowed == NULL) {
-        snprintf(why, size, "fetch.allow-address: %s is no address and no network",
-                 allow->items[bad]);
-        return false;
+        snprintf(why, size, "%s is no address and no network", allow->items[bad]);
+        return "allow-address";
     }
     fetcher->tls = fetch_tls_new(settings->fetch.ca_file, why, size);
-    return fetcher->tls != NULL;
+    return fetcher->tls != NULL ? NULL : "ca-file";
+}
+
+static void
+drop_settings(struct fetcher *fetcher)
+{
+    fetch_tls_free(fetcher->tls);
+    address_list_free(fetcher->allowed);
+    free(fetcher->user_agent);
+    free(fetcher->proxy);
+}
+
+const char *
+fetcher_fault(const struct settings *settings, char *why, size_t size)
+{
+    struct fetcher trial = {0};
+    const char *option = take_settings(&trial, settings, why, size);
+
+    drop_settings(&trial);
+    return option;
 }
 
 struct fetcher *
@@ -135,10 +158,14 @@ fetcher_new(struct event_base *base, const struct settings *settings, char *why,
                                             .begin = begin,
                                             .cancel = cancel};
     struct fetcher *fetcher = alloc_zero(1, sizeof(*fetcher));
+    char reason[WHY_SIZE];
+    const char *fault;
 
     fetcher->loop = fetch_loop_new(base);
     fetcher->tours = fetch_tours_new(base, &tours);
-    if (!take_settings(fetcher, settings, why, size)) {
+    fault = take_settings(fetcher, settings, reason, sizeof(reason));
+    if (fault != NULL) {
+        snprintf(why, size, "fetch.%s: %s", fault, reason);
         fetcher_free(fetcher);
         return NULL;
     }
@@ -158,10 +185,7 @@ fetcher_free(struct fetcher *fetcher)
         return;
     fetch_tours_free(fetcher->tours);
     fetch_loop_free(fetcher->loop);
-    fetch_tls_free(fetcher->tls);
-    address_list_free(fetcher->allowed);
-    free(fetcher->user_agent);
-    free(fetcher->proxy);
+    drop_settings(fetcher);
     free(fetcher);
 }
 

@@ -22,6 +22,10 @@ typedef void fetch_done_fn(const struct fetch_result *, void *arg); /* result bo
  * `fetch.allow-address` or `fetch.proxy`. */
 MUST_CHECK struct fetcher *fetcher_new(struct event_base *, const struct settings *, char *why,
                                        size_t size);
+/* The option of section fetch for whose sake fetcher_new refuses these settings, and `why`; NULL
+ * when it does not. Reads the CA file once more, so it is for after a refusal: to say in which
+ * line. */
+const char *fetcher_fault(const struct settings *, char *why, size_t size);
 /* Running transfers are dropped without a callback. */
 void fetcher_free(struct fetcher *);
 /* Its loop, CAs and allowed addresses, for whatever else speaks TLS to strangers. Borrowed. */

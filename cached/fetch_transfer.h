@@ -42,7 +42,8 @@ struct fetch_transfer *fetch_transfer_start(const struct fetch_transfer_rules *,
                                             void *arg);
 void fetch_transfer_cancel(struct fetch_transfer *);
 
-/* True when `proxy` can be used: its host is an address, for we start no resolver threads. */
+/* True when `proxy` can be used: it speaks HTTP, and its host is an address, for we start no
+ * resolver threads. */
 MUST_CHECK bool fetch_transfer_proxy_is_usable(const char *proxy);
 
 #endif

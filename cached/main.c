@@ -11,6 +11,7 @@
 #include "cached/cache_lmdb.h"
 #include "cached/control.h"
 #include "cached/farm.h"
+#include "cached/fetch.h"
 #include "cached/listener.h"
 #include "cached/memory.h"
 #include "cached/metrics.h"
@@ -50,6 +51,17 @@ struct program {
     int64_t drain_until_ms;
     char why[WHY_SIZE];
 };
+
+/* The source has refused these settings: says it as a fault of the file, which has a line. */
+static void
+name_line(struct program *p, const struct settings *refused)
+{
+    char reason[WHY_SIZE];
+    const char *option = fetcher_fault(refused, reason, sizeof reason);
+
+    if (option != NULL)
+        conf_fault(daemon_config_path(&p->options), "fetch", option, reason, p->why, sizeof p->why);
+}
 
 /* --- signals
  * --------------------------------------------------------------------------------------- */
@@ -93,6 +105,7 @@ on_reload(int fd, short what, void *arg)
     daemon_reloading();
     next = settings_reload(daemon_config_path(&p->options), p->settings, p->why, sizeof p->why);
     if (next != NULL && !source_reload(p->source, next, p->why, sizeof p->why)) {
+        name_line(p, next);
         settings_free(next);
         next = NULL;
     }
@@ -220,8 +233,10 @@ start_parts(struct program *p)
         return false;
     p->cache = cache_new(p->store, s->memory_size, s->refresh_interval_ms);
     p->source = source_new(p->base, s, p->why, sizeof p->why);
-    if (p->source == NULL)
+    if (p->source == NULL) {
+        name_line(p, s);
         return false;
+    }
     p->engine = query_engine_new(p->base, s, p->cache, p->source, &p->stats);
     if (!join_farm(p))
         return false;
@@ -319,8 +334,10 @@ test(struct program *p)
 
     base = event_base_new();
     source = source_new(base, p->settings, p->why, sizeof p->why);
-    if (source == NULL)
+    if (source == NULL) {
+        name_line(p, p->settings);
         fprintf(stderr, "sts-cached: %s\n", p->why);
+    }
     source_free(source);
     event_base_free(base);
     settings_free(p->settings);

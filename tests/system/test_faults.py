@@ -219,6 +219,7 @@ def test_ca_file_gone_at_reload(own, tmp_path):
     for damage in (ca_file.unlink, lambda: ca_file.write_text(""), lambda: ca_file.write_text("no certificate")):
         damage()
         reload_refused(own)
+        assert f"error: reload: {own.daemon.config}:6: fetch.ca-file: cannot" in own.daemon.log_text().splitlines()[-1]
         assert_secure(own, publish(own))
     ca_file.write_bytes(own.certificates.file.read_bytes())
     own.daemon.process.send_signal(signal.SIGHUP)

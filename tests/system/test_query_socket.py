@@ -238,18 +238,33 @@ def test_reload(own):
 
 @pytest.mark.parametrize("line, fault", [
     ("", ""),
-    ('fetch { ca-file = "/no/such/file" }', "/no/such/file"),
-    ('fetch { ca-file = "/etc/passwd" }', "/etc/passwd"),
-    ('fetch { allow-address = { "10.0.0.0/33" } }', "10.0.0.0/33"),
-    ('dns { servers = { "inet:53@nowhere" } }', "nowhere"),
+    ('fetch { proxy = "127.0.0.1:3128" }', ""),
+    ('fetch { proxy = "https://[::1]:3128/" }', ""),
+    ('fetch { ca-file = "/no/such/file" }', "fetch.ca-file: cannot read certificates from /no/such/file: No such file"),
+    ('fetch { ca-file = "/etc/passwd" }', "fetch.ca-file: cannot read certificates from /etc/passwd: "),
+    ('fetch { proxy = "host.name:3128" }', 'fetch.proxy: "host.name:3128": a proxy is http://ADDRESS:PORT'),
+    ('fetch { proxy = "ftp://127.0.0.1:3128" }', 'fetch.proxy: "ftp://127.0.0.1:3128": a proxy is http://ADDRESS:PORT'),
+    ('fetch { allow-address = { "10.0.0.0/33" } }', 'fetch.allow-address: "10.0.0.0/33": no address'),
+    ('dns { servers = { "inet:53@nowhere" } }', 'dns.servers: "inet:53@nowhere": "nowhere" is no IPv4 address'),
+    ('state-directory = ""', 'state-directory: "": the path must begin with /'),
 ])
 def test_of_the_configuration(internet, tmp_path, line, fault):
-    """-t says what a start would say, and starts nothing."""
+    """-t says what a start would say, with file and line, and starts nothing."""
     config = tmp_path / "sts-cached.conf"
-    config.write_text(line + "\n")
+    config.write_text("\n" + line + "\n")
     result = subprocess.run([find_program("sts-cached"), "-t", "-c", config], capture_output=True, text=True, timeout=20, check=False)
     assert result.returncode == (1 if fault else 0), result.stderr
-    assert fault in result.stderr and bool(result.stderr) == bool(fault)
+    assert result.stderr.startswith(f"sts-cached: {config}:2: {fault}") if fault else not result.stderr, result.stderr
+
+
+def test_no_start_without_certificates(own):
+    """What -t says a start says too, and the log."""
+    assert own.daemon.stop() == 0
+    own.daemon.write_config(ca_file="/no/such/file")
+    result = subprocess.run([find_program("sts-cached"), "-f", "-c", own.daemon.config], capture_output=True, text=True,
+                            timeout=20, check=False)
+    assert result.returncode == 1
+    assert f"{own.daemon.config}:6: fetch.ca-file: cannot read certificates from /no/such/file" in result.stderr
 
 
 def test_doubt_answered_as_configured(own):

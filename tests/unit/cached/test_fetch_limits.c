@@ -251,13 +251,19 @@ test_cancel(void **state)
 /* --- settings ---------------------------------------------------------------- */
 
 static void
-check_refusal(const struct settings *settings, const char *want)
+check_refusal(const struct settings *settings, const char *option, const char *want)
 {
-    char why[200] = "";
+    char why[200] = "", place[40];
+    const char *fault;
 
     assert_null(fetcher_new(lab_base, settings, why, sizeof(why)));
-    if (strstr(why, want) == NULL)
+    snprintf(place, sizeof(place), "fetch.%s: ", option);
+    if (strncmp(why, place, strlen(place)) != 0 || strstr(why, want) == NULL)
         fail_msg("why is \"%s\"", why);
+    fault = fetcher_fault(settings, why, sizeof(why));
+    assert_non_null(fault);
+    assert_string_equal(fault, option);
+    assert_non_null(strstr(why, want));
 }
 
 static void
@@ -265,18 +271,24 @@ test_bad_settings(void **state)
 {
     struct settings settings = lab_settings(443, AMPLE_MS);
     char *odd[] = {(char[]){"127.0.0.1"}, (char[]){"not-an-address"}};
+    char why[200] = "";
 
     (void)state;
+    assert_null(fetcher_fault(&settings, why, sizeof(why)));
     settings.fetch.ca_file = (char[]){"/nonexistent/ca.pem"};
-    check_refusal(&settings, "/nonexistent/ca.pem");
+    check_refusal(&settings, "ca-file", "/nonexistent/ca.pem");
     settings.fetch.ca_file = (char[]){"/dev/null"};
-    check_refusal(&settings, "/dev/null");
+    check_refusal(&settings, "ca-file", "/dev/null");
     settings = lab_settings(443, AMPLE_MS);
     settings.fetch.allow_address.items = odd;
-    check_refusal(&settings, "not-an-address");
+    check_refusal(&settings, "allow-address", "not-an-address");
     settings = lab_settings(443, AMPLE_MS);
     settings.fetch.proxy = (char[]){"http://proxy.example:3128"};
-    check_refusal(&settings, "proxy.example");
+    check_refusal(&settings, "proxy", "proxy.example");
+    settings.fetch.proxy = (char[]){"ftp://127.0.0.1:3128"};
+    check_refusal(&settings, "proxy", "ftp://127.0.0.1");
+    settings.fetch.proxy = (char[]){"http://"};
+    check_refusal(&settings, "proxy", "http://");
 }
 
 /* A proxy gets a CONNECT for the name, once; addresses and what the environment says are nothing to
