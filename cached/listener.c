@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -47,23 +46,6 @@ struct listeners {
 
 /* --- opening ------------------------------------------------------------------------------ */
 
-/* The folder of a socket below /run vanishes with each boot: make it, as root, if it is not there.
- */
-static void
-make_folder(const char *path)
-{
-    char folder[sizeof(struct sockaddr_un)];
-    const char *slash = strrchr(path, '/');
-    mode_t old;
-
-    if (slash == NULL || slash == path)
-        return;
-    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-    old = umask(022);
-    (void)mkdir(folder, 0755); /* the bind that follows says what is wrong */
-    umask(old);
-}
-
 static bool
 open_socket(struct listeners *all, const char *text, mode_t mode, char *why, size_t size)
 {
@@ -76,10 +58,8 @@ open_socket(struct listeners *all, const char *text, mode_t mode, char *why, siz
         return false;
     }
     if (sockspec_parse(text, &spec, reason, sizeof reason)) {
-        if (sockspec_is_unix(&spec)) {
-            make_folder(sockspec_path(&spec));
+        if (sockspec_is_unix(&spec))
             l->path = alloc_string(sockspec_path(&spec));
-        }
         l->fd = sockspec_listen(&spec, mode, all->group, reason, sizeof reason);
         if (l->fd >= 0) {
             all->socket_count++;

@@ -276,6 +276,22 @@ sockspec_connect(const struct sockspec *spec)
     return -1;
 }
 
+/* Only the last folder of the path; the bind that follows says what is wrong. */
+static void
+make_folder(const struct sockspec *spec)
+{
+    const char *path = sockspec_path(spec), *slash = strrchr(path, '/');
+    char folder[sizeof(struct sockaddr_un)];
+    mode_t old;
+
+    if (slash == path)
+        return;
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    old = umask(022);
+    (void)mkdir(folder, 0755);
+    umask(old);
+}
+
 /* Removes a socket file that nobody answers on, so that bind can make a new one. */
 static bool
 remove_stale(const struct sockspec *spec, char *why, size_t size)
@@ -355,6 +371,8 @@ sockspec_listen(const struct sockspec *spec, mode_t mode, gid_t group, char *why
     const char *failed = "open a socket";
     int fd;
 
+    if (is_unix)
+        make_folder(spec);
     if (is_unix && !remove_stale(spec, why, size))
         return -1;
     fd = new_socket(spec);

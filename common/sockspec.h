@@ -30,9 +30,11 @@ unsigned sockspec_port(const struct sockspec *);
 /* Bound there, a socket is found at every address of this host: 0.0.0.0 or ::. */
 bool sockspec_is_anywhere(const struct sockspec *);
 
-/* Binds and listens, close-on-exec and non-blocking. For unix: a stale socket file (nobody
+/* Binds and listens, close-on-exec and non-blocking. For unix: the folder is made with mode 0755 if
+ * it is not there (what is below /run vanishes with each boot); a stale socket file (nobody
  * answers) is removed, a live one or anything that is no socket is left alone and refused; then
- * mode and group are set ((gid_t)-1: as is). Returns the descriptor, or -1 and `why`. */
+ * mode and group are set ((gid_t)-1: as is). Changes the umask for a moment: not beside other
+ * threads. Returns the descriptor, or -1 and `why`, which does not name the socket. */
 int sockspec_listen(const struct sockspec *, mode_t mode, gid_t group, char *why, size_t size);
 
 /* For a TCP connection, or a listening socket, whose later connections inherit it: that the peer

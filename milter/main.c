@@ -21,7 +21,7 @@ run(const struct daemon_options *options, struct settings *settings)
 {
     const char *user = settings->user;
     struct parent *parent;
-    char why[256];
+    char why[320];
     int exit_code = DAEMON_EXIT_FAILURE;
 
     daemon_prepare_process();

@@ -52,16 +52,18 @@ bind_listener(struct parent *p, char *why, size_t size)
     const struct settings *s = p->settings;
     struct sockspec spec;
     gid_t group = (gid_t)-1;
-    int fd;
+    char reason[160];
+    int fd = -1;
 
-    if (!sockspec_parse(s->socket, &spec, why, size))
-        return -1;
     if (s->socket_group && !sockspec_group(s->socket_group, &group)) {
         snprintf(why, size, "socket-group: no group \"%s\"", s->socket_group);
         return -1;
     }
-    fd = sockspec_listen(&spec, (mode_t)s->socket_mode, group, why, size);
-    if (fd >= 0 && sockspec_is_unix(&spec))
+    if (sockspec_parse(s->socket, &spec, reason, sizeof reason))
+        fd = sockspec_listen(&spec, (mode_t)s->socket_mode, group, reason, sizeof reason);
+    if (fd < 0)
+        snprintf(why, size, "%s: %s", s->socket, reason);
+    else if (sockspec_is_unix(&spec))
         p->path = alloc_string(sockspec_path(&spec));
     return fd;
 }

@@ -12,7 +12,7 @@ import pytest
 
 import miltertalk
 from lab import sanitizer
-from milterlab import PROGRAM, FakeDaemon, Milter, is_running, verdict, wait_until
+from milterlab import PROGRAM, FakeDaemon, Milter, is_listening, is_running, verdict, wait_until
 
 
 @pytest.fixture(name="daemon")
@@ -564,11 +564,40 @@ def run(*arguments):
     return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=20, check=False)
 
 
+def test_starts_without_a_file_on_a_fresh_run():
+    """With the defaults alone the folder of the socket is made, and the MTA's user may enter it."""
+    fresh = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs fresh /run && exec "$0" -f', PROGRAM]
+    with subprocess.Popen(fresh, stderr=subprocess.PIPE, text=True) as process:
+        folder = pathlib.Path(f"/proc/{process.pid}/root/run/sts-milter")
+        try:
+            wait_until(lambda: process.poll() is not None or is_listening(str(folder / "milter.sock")), "the socket")
+            assert process.poll() is None, process.stderr.read()
+            assert folder.stat().st_mode & 0o777 == 0o755
+        finally:
+            process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_socket_that_cannot_be_bound_is_named(tmp_path):
+    """Whatever is wrong with it."""
+    config = tmp_path / "c.conf"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for spec, fault in [(f"unix:{tmp_path}/no/such/folder/s", "cannot bind: No such file or directory"),
+                            (f"unix:{config}", "exists and is no socket"),
+                            (f"inet:{taken.getsockname()[1]}@127.0.0.1", "cannot bind: Address already in use")]:
+            config.write_text(f'socket = "{spec}"\n')
+            result = run("-f", "-c", str(config))
+            assert result.returncode == 1
+            assert result.stderr.startswith(f"sts-milter: {spec}: ") and fault in result.stderr, result.stderr
+
+
 def test_second_start_is_refused(start, tmp_path):
-    """A live socket is not taken away."""
+    """A live socket is not taken away, and it is named."""
     milter = start()
     second = run("-f", "-c", str(milter.config))
-    assert second.returncode == 1 and second.stderr
+    assert second.returncode == 1 and second.stderr.startswith(f"sts-milter: unix:{milter.socket}: "), second.stderr
     assert one_rcpt(milter, "none.test").accepted
 
 

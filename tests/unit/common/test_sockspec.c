@@ -226,6 +226,36 @@ test_no_such_directory(void **state)
 }
 
 static void
+test_folder_is_made(void **state)
+{
+    char text[140], folder[120];
+    struct sockspec below;
+    struct stat st;
+    int fd;
+
+    (void)state;
+    snprintf(folder, sizeof folder, "%s.d", path);
+    snprintf(text, sizeof text, "unix:%s/s", folder);
+    assert_true(sockspec_parse(text, &below, why, sizeof why));
+    umask(0077);
+    fd = sockspec_listen(&below, 0660, (gid_t)-1, why, sizeof why);
+    if (fd < 0)
+        fail_msg("%s", why);
+    assert_int_equal(umask(0077), 0077);
+    assert_int_equal(stat(folder, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0755);
+    close(fd);
+    assert_int_equal(chmod(folder, 0700), 0);
+    fd = sockspec_listen(&below, 0660, (gid_t)-1, why, sizeof why);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(folder, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700); /* one that is there is left as it is */
+    close(fd);
+    assert_int_equal(unlink(sockspec_path(&below)), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void
 test_listen_inet(void **state)
 {
     struct sockspec any, taken;
@@ -322,6 +352,7 @@ main(void)
         WITH_DIRECTORY(test_stale_socket_is_replaced),
         WITH_DIRECTORY(test_live_socket_is_left_alone),
         WITH_DIRECTORY(test_a_file_is_left_alone),
+        WITH_DIRECTORY(test_folder_is_made),
         cmocka_unit_test(test_no_such_directory),
         cmocka_unit_test(test_listen_inet),
         cmocka_unit_test(test_keep_alive),
