@@ -12,6 +12,7 @@
 #include "cached/settings.h"
 
 enum {
+    NETWORKS_MIN = 4,     /* so many at least share `fetch.max-running` */
     PER_ADDRESS_MAX = 16, /* transfers at once: one host may serve very many domains */
     WHY_SIZE = 400
 };
@@ -149,11 +150,22 @@ fetcher_fault(const struct settings *settings, char *why, size_t size)
     return option;
 }
 
+static struct fetch_limits
+limits_of(const struct settings *settings)
+{
+    struct fetch_limits limits = {.in_all = (size_t)settings->fetch.max_running,
+                                  .per_address = PER_ADDRESS_MAX};
+
+    limits.per_network = limits.in_all / NETWORKS_MIN;
+    if (limits.per_network < limits.per_address)
+        limits.per_network = limits.per_address;
+    return limits;
+}
+
 struct fetcher *
 fetcher_new(struct event_base *base, const struct settings *settings, char *why, size_t size)
 {
-    const struct fetch_tours_rules tours = {.max_running = (size_t)settings->fetch.max_running,
-                                            .max_per_address = PER_ADDRESS_MAX,
+    const struct fetch_tours_rules tours = {.limits = limits_of(settings),
                                             .timeout_ms = settings->fetch.timeout_ms,
                                             .begin = begin,
                                             .cancel = cancel};

@@ -33,9 +33,9 @@ const struct fetch_transfer_rules *fetcher_rules(const struct fetcher *);
 
 /* Starts fetching the policy of `domain` from `addresses` (copied; at least one, the first eight
  * count), tried in order until one gives an HTTP answer or a TLS verdict; a refused, blocked or
- * silent one leads to the next. Beyond `fetch.max-running` transfers (and a limit an address) it
- * waits in line; the whole has `fetch.timeout` from its first connect. Always later: `done` comes
- * once, from the loop, unless fetch_cancel came first. */
+ * silent one leads to the next. Beyond `fetch.max-running` transfers (and the limits of a network
+ * and of an address) it waits in line; the whole has `fetch.timeout` from its first connect. Always
+ * later: `done` comes once, from the loop, unless fetch_cancel came first. */
 struct fetch *fetch_start(struct fetcher *, const char *domain,
                           const struct sockaddr_storage *addresses, size_t count, fetch_done_fn *,
                           void *arg);

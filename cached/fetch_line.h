@@ -1,6 +1,7 @@
-/* fetch_line - who may connect now: so many transfers in all, so many to one address.
- * Those who must wait stand in one line an address, and the addresses take turns, so that a host
- * with many domains does not keep the others waiting. Pure: starts nothing. */
+/* fetch_line - who may connect now: so many transfers in all, to one network, and to one address.
+ * Those who must wait stand in one line an address; the networks take turns, and within each its
+ * addresses, so that a host with many domains does not keep the others waiting, nor does somebody
+ * with very many addresses. Pure: starts nothing. */
 #ifndef STS_CACHED_FETCH_LINE_H
 #define STS_CACHED_FETCH_LINE_H
 
@@ -14,6 +15,13 @@
 struct fetch_line;
 struct fetch_peer;
 
+/* How many may run. A network is a /24 of IPv4 or a /56 of IPv6: about what one customer is given,
+ * at little cost. It may have more than an address: a large hoster's hosts stand side by side, and
+ * one that hangs must not hold up its neighbours. */
+struct fetch_limits {
+    size_t in_all, per_network, per_address;
+};
+
 /* One place in line; a member of its owner. */
 struct fetch_ticket {
     TAILQ_ENTRY(fetch_ticket) next;
@@ -21,7 +29,7 @@ struct fetch_ticket {
     bool running;
 };
 
-MUST_CHECK struct fetch_line *fetch_line_new(size_t max_running, size_t max_per_address);
+MUST_CHECK struct fetch_line *fetch_line_new(const struct fetch_limits *);
 /* All tickets must have left. */
 void fetch_line_free(struct fetch_line *);
 

@@ -54,7 +54,7 @@ fetch_tours_new(struct event_base *base, const struct fetch_tours_rules *rules)
 
     tours->rules = *rules;
     TAILQ_INIT(&tours->all);
-    tours->line = fetch_line_new(rules->max_running, rules->max_per_address);
+    tours->line = fetch_line_new(&rules->limits);
     tours->kick = event_new(base, -1, 0, on_kick, tours);
     if (tours->kick == NULL)
         abort();

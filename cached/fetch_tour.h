@@ -36,7 +36,7 @@ struct fetch_turn {
 };
 
 struct fetch_tours_rules {
-    size_t max_running, max_per_address;
+    struct fetch_limits limits;
     int64_t timeout_ms;
     /* This address' turn has come, from the loop. Not called again for the tour before
      * fetch_tour_go_on. */

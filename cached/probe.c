@@ -117,8 +117,9 @@ struct prober *
 prober_new(struct event_base *base, const struct fetch_transfer_rules *shared,
            const struct settings *settings)
 {
-    const struct fetch_tours_rules tours = {.max_running = PROBE_RUNNING_MAX,
-                                            .max_per_address = PROBE_PER_ADDRESS_MAX,
+    const struct fetch_tours_rules tours = {.limits = {.in_all = PROBE_RUNNING_MAX,
+                                                       .per_network = PROBE_PER_NETWORK_MAX,
+                                                       .per_address = PROBE_PER_ADDRESS_MAX},
                                             .timeout_ms = settings->fetch.timeout_ms,
                                             .begin = begin,
                                             .cancel = cancel};

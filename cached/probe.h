@@ -17,9 +17,10 @@ struct probe;
 struct prober;
 
 enum {
-    PROBE_RUNNING_MAX = 64,    /* sessions at once */
-    PROBE_PER_ADDRESS_MAX = 4, /* to one address: it may serve very many MX names */
-    PROBE_ADDRESSES_MAX = 4    /* tried of one host: its owner chooses them */
+    PROBE_RUNNING_MAX = 64,     /* sessions at once */
+    PROBE_PER_NETWORK_MAX = 16, /* to one network (fetch_line.h) */
+    PROBE_PER_ADDRESS_MAX = 4,  /* to one address: it may serve very many MX names */
+    PROBE_ADDRESSES_MAX = 4     /* tried of one host: its owner chooses them */
 };
 
 typedef void probe_done_fn(const struct probe_result *, void *arg); /* result borrowed */

@@ -56,7 +56,7 @@ add_host_address(struct packet *reply, const struct question *q)
     char address[32];
 
     snprintf(address, sizeof address, "127.%d.%u.%u", q->kind == NAMES_HANGING ? 2 : 1,
-             q->number / 250 % 250, q->number % 250 + 1);
+             q->number % 250, q->number / 250 % 250 + 1); /* each in another network */
     packet_a(reply, q->name, address);
 }
 

@@ -18,7 +18,7 @@ import pytest
 from lab.process import wait_until
 from test_query_socket import SECURE, fixture_own, known_domain  # noqa: F401  pylint: disable=unused-import
 from vectors.asker import Asker, frame, verdict_fields
-from vectors.dnsserver import txt
+from vectors.dnsserver import address, txt
 from vectors.internet import ANSWER_DEADLINE, GOOD_RECORD, policy
 from vectors.stories import wait_for_verdict, word
 
@@ -252,6 +252,27 @@ def test_flood_of_silent_names_holds_up_nobody(lean, silent):
             assert time.monotonic() - start < AT_ONCE
             time.sleep(0.4)
     assert {"deadline", "overload"} <= reasons, reasons
+
+
+def test_network_of_hanging_hosts_holds_up_nobody(lean):
+    """Policy hosts at twenty addresses side by side that accept and say nothing, with more domains than fetches may
+    run: a newcomer elsewhere is answered at once."""
+    internet = lean()
+    newcomer = internet.new_domain()
+    internet.publish(newcomer)
+    hosts = [f"127.0.9.{n}" for n in range(1, 21)]
+    names = [f"h{n}.hanging.test" for n in range(400)]
+    for n, name in enumerate(names):
+        internet.dns.put(f"_mta-sts.{name}", "TXT", txt(GOOD_RECORD))
+        internet.dns.put(f"mta-sts.{name}", "A", address(hosts[n % len(hosts)]))
+    with contextlib.ExitStack() as listeners:
+        for host in hosts:
+            listeners.enter_context(socket.create_server((host, internet.policy_hosts.port), backlog=64))
+        with flood(internet, names):
+            time.sleep(1)  # until they are looked up and connected to
+            start = time.monotonic()
+            assert word(internet, newcomer) == "secure ok"
+            assert time.monotonic() - start < AT_ONCE
 
 
 def test_flood_of_large_policies_keeps_to_its_memory(lean, capsys):

@@ -170,7 +170,7 @@ test_limits(void **state)
         tls_server_start("127.0.0.1", 0, test_certs_server(lab_certs, &cert), &silent);
     uint16_t port = tls_server_port(one);
     struct tls_server *two =
-        tls_server_start("127.0.0.2", port, test_certs_server(lab_certs, &cert), &silent);
+        tls_server_start("127.0.1.2", port, test_certs_server(lab_certs, &cert), &silent);
     struct settings settings = lab_settings(port, 60000);
     struct fetch *fetches[2 * MANY];
     struct lab_outcome outcome = {0};
@@ -182,7 +182,7 @@ test_limits(void **state)
     start_many(fetcher, "127.0.0.1", fetches, &outcome);
     run_for(300);
     assert_int_equal(tls_server_connections(one), 16);
-    start_many(fetcher, "127.0.0.2", fetches + MANY, &outcome);
+    start_many(fetcher, "127.0.1.2", fetches + MANY, &outcome);
     run_for(300);
     assert_int_equal(tls_server_connections(one), 16);
     assert_int_equal(tls_server_connections(two), 4);
