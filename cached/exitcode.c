@@ -17,6 +17,8 @@ exitcode_of_none(enum sts_error reason, int http_status)
     case STS_TIMEOUT:
         return EXIT_IN_DOUBT;
     case STS_HTTP_STATUS:
+        if (http_status == 0)
+            return EXIT_IN_DOUBT; /* "try again later" is never far wrong */
         return http_status >= 500 && http_status <= 599 ? EXIT_IN_DOUBT : EXIT_AT_FAULT;
     default:
         return EXIT_AT_FAULT;

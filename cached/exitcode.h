@@ -18,7 +18,8 @@ enum exitcode {
     EXIT_NOT_PERMITTED = 77
 };
 
-/* `http_status`: of the failed fetch, 0 when not known. */
+/* `http_status`: of the failed fetch; 0 when not known, as over a query socket: then it counts as
+ * one that may pass. */
 enum exitcode exitcode_of_verdict(enum verdict, enum sts_error reason, int http_status);
 
 #endif
