@@ -291,9 +291,10 @@ print_page(const struct invocation *v, const json_t *page, bool *any)
     }
 }
 
-/* Prints page after page; `tail` asks for the next one. */
+/* Prints page after page; `tail` asks for the next one. `*begun`: there was a first one, so that
+ * the JSON has been opened. */
 static int
-list_pages(struct invocation *v)
+list_pages(struct invocation *v, bool *begun)
 {
     char tail[300] = "";
     bool any = false;
@@ -305,6 +306,9 @@ list_pages(struct invocation *v)
         json_t *page = parse_reply(v);
         if (page == NULL)
             return fail_client(v, CLIENT_BAD_REPLY);
+        if (v->json && !*begun)
+            fputs("{\"policies\": [", stdout);
+        *begun = true;
         print_page(v, page, &any);
         const char *next = json_string_value(json_object_get(page, "next"));
         snprintf(tail, sizeof(tail), " after=%s", next != NULL ? next : "");
@@ -317,12 +321,10 @@ list_pages(struct invocation *v)
 static int
 run_list(struct invocation *v)
 {
-    int exit_code;
+    bool begun = false;
+    int exit_code = list_pages(v, &begun);
 
-    if (v->json)
-        fputs("{\"policies\": [", stdout);
-    exit_code = list_pages(v);
-    if (v->json)
+    if (v->json && begun)
         fputs("]}\n", stdout);
     return exit_code;
 }

@@ -146,7 +146,11 @@ def test_usage_and_missing_daemon(lab):
         assert result.returncode == 64 and result.stderr and not result.stdout, words
     assert stsctl("-s", f"unix:{QUERY_SOCKET}", "list").returncode == 64
     assert stsctl("-h").returncode == 0 and stsctl("-V").stdout.startswith("stsctl ")
-    assert stsctl("-s", "unix:/run/nobody.sock", "stats").returncode == 69
+    for words in (["stats"], ["list"], ["--json", "list"], ["--json", "query", "a.test"], ["--json", "nodes"]):
+        result = stsctl("-s", "unix:/run/nobody.sock", *words)
+        assert result.returncode == 69 and result.stderr and not result.stdout, words
+    result = stsctl("--json", "-s", f"unix:{QUERY_SOCKET}", "list")
+    assert result.returncode == 64 and not result.stdout
     refused = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                               lab.daemons.stsctl_program, "stats"], capture_output=True, check=False)
     assert refused.returncode == 77
