@@ -135,7 +135,8 @@ class FakeDaemon:
 
 
 class Milter:
-    """One running sts-milter. Options are written with _ for -, values as in the file."""
+    """One running sts-milter. Options are written with _ for -, values as in the file. `environment` is added to
+    ours when it starts."""
 
     def __init__(self, directory, daemon, **options):
         self.directory = directory
@@ -144,7 +145,7 @@ class Milter:
         self.options = {"socket": f'"unix:{self.socket}"', "cache": f'"unix:{daemon.path}"', "processes": "1", **options}
         self.write_config()
         self.log_file = directory / "log"
-        self.process = None
+        self.process, self.environment = None, {}
 
     def write_config(self, **changes):
         self.options.update(changes)
@@ -170,7 +171,7 @@ class Milter:
             assert time.monotonic() < end, self.log
 
     def _spawn(self):
-        environment = {**os.environ, "TSAN_OPTIONS": TSAN_OPTIONS}
+        environment = {**os.environ, "TSAN_OPTIONS": TSAN_OPTIONS, **self.environment}
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen([PROGRAM, "-f", "-v", "-c", self.config], stderr=log, stdout=log, env=environment)
 

@@ -26,8 +26,9 @@ def fixture_daemon(tmp_path):
 def fixture_start(tmp_path, daemon):
     started = []
 
-    def start(**options):
+    def start(environment=None, **options):
         milter = Milter(tmp_path, daemon, **options)
+        milter.environment = environment or {}
         started.append(milter)
         return milter.start()
 

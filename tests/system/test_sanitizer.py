@@ -33,12 +33,29 @@ LSAN_SAW_NOTHING = """\
 """
 
 
+CRASH = """\
+AddressSanitizer:DEADLYSIGNAL
+=================================================================
+==148==ERROR: AddressSanitizer: SEGV on unknown address 0x001000001102 (pc 0x7f8c1a6a831b bp 0x7f8c147f48b0 T7)
+==148==The signal is caused by a READ memory access.
+    #0 0x7f8c1a6a831b in __interceptor_strcmp ../../../../src/libsanitizer/sanitizer_common_interceptors.inc:461
+{0}    #2 0x564a79e4b87b in judge_recipient ../../milter/callbacks.c:137
+
+SUMMARY: AddressSanitizer: SEGV ../../../../src/libsanitizer/sanitizer_common_interceptors.inc:461
+==148==ABORTING
+"""
+IN_LIBMILTER = "    #1 0x7f8c1acd4a8a in smfi_getsymval (/lib/x86_64-linux-gnu/libmilter.so.1.0.1+0xaa8a)\n"
+
+
 @pytest.mark.parametrize("text, found", [
     (ACCESS.format("mi_closener", "libmilter.so.1.0.1"), []),
     (ACCESS.format("on_rcpt", "sts-milter"), ["ThreadSanitizer"]),
     (2 * ACCESS.format("mi_closener", "libmilter.so.1.0.1") + ACCESS.format("close_it", "sts-milter"), ["ThreadSanitizer"]),
     ("ERROR: AddressSanitizer: heap-use-after-free", ["AddressSanitizer"]),
     ("WARNING: ThreadSanitizer: data race", ["ThreadSanitizer"]),
+    (CRASH.format(IN_LIBMILTER), []),
+    (CRASH.format(""), ["AddressSanitizer"]),
+    (CRASH.format(IN_LIBMILTER) + CRASH.format(""), ["AddressSanitizer"]),
     (LSAN_SAW_NOTHING, []),
     (LSAN_SAW_NOTHING + "==1==ERROR: LeakSanitizer: detected memory leaks\n", ["LeakSanitizer"]),
     ("==1893==LeakSanitizer has encountered a fatal error.\n", ["LeakSanitizer"]),
