@@ -224,8 +224,9 @@ test_overwritten_bytes(void **state)
 
 enum { WAYS = 100, FEW_RECORDS = 300, PAGE_SIZE = 4096 };
 
-/* One of seven kinds of damage to `*len` bytes; there is room for a page more. */
-static void
+/* One of seven kinds of damage to `*len` bytes; there is room for a page more. True: the end was
+ * cut off. */
+static bool
 damage(char *bytes, size_t *len, uint32_t *seed)
 {
     size_t pages = *len / PAGE_SIZE, at = next_random(seed) % *len;
@@ -251,11 +252,12 @@ damage(char *bytes, size_t *len, uint32_t *seed)
         break;
     case 5:
         *len = at;
-        break;
+        return true;
     default: /* within the head of a page: counts, flags, offsets */
         for (int n = 0; n < 4; n++)
             page[next_random(seed) % 32] = (char)next_random(seed);
     }
+    return false;
 }
 
 /* AddressSanitizer would end the process where libLMDB, misled by a damaged page, hands the kernel
@@ -275,8 +277,8 @@ test_a_hundred_random_ways(void **state)
 {
     const char *wanted = getenv("STS_FAULT_SEED");
     uint32_t seed = wanted != NULL ? (uint32_t)strtoul(wanted, NULL, 10) : 1795562131;
-    int64_t total = 0;
-    int deaths = 0;
+    int64_t held[2] = {0}; /* of files that were not cut, and that were */
+    int ways[2] = {0}, deaths = 0;
 
     (void)state;
     print_message("again with STS_FAULT_SEED=%u\n", seed);
@@ -286,18 +288,25 @@ test_a_hundred_random_ways(void **state)
     for (int i = 0; i < WAYS; i++) {
         char *bytes = alloc_bytes(sound_len);
         size_t len = sound_len;
+        bool is_cut = false;
 
         memcpy(bytes, sound, sound_len);
         for (uint32_t n = 1 + next_random(&seed) % 3; n > 0 && len > 2 * (size_t)PAGE_SIZE; n--)
-            damage(bytes, &len, &seed);
+            is_cut |= damage(bytes, &len, &seed);
         write_file("policies.mdb", bytes, len);
-        total += used_safely("random way", i, &deaths);
+        held[is_cut] += used_safely("random way", i, &deaths);
+        ways[is_cut]++;
         forget_kept();
         free(bytes);
     }
-    print_message("%d ways: %.1f %% of the records were held, %d deaths\n", WAYS,
-                  100.0 * (double)total / (WAYS * (double)FEW_RECORDS), deaths);
-    assert_true(total > (int64_t)WAYS * FEW_RECORDS / 4);
+    for (int i = 0; i < 2; i++)
+        print_message("%d ways%s: %.1f %% of the records were held\n", ways[i],
+                      i == 0 ? "" : " that cut the file",
+                      100.0 * (double)held[i] / (ways[i] * (double)FEW_RECORDS));
+    /* Damage takes the records of its pages, and those that only a damaged branch leads to. With
+     * the end of the file most often the root is gone, and with it nearly all: nothing is asked
+     * there but that the store can be used. */
+    assert_true(held[0] >= (int64_t)ways[0] * FEW_RECORDS * 9 / 10);
 }
 
 static void
