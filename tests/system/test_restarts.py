@@ -1,10 +1,14 @@
 """Both daemons die and come back, again and again, while Sendmail takes and delivers mail."""
 
+import os
+import pathlib
 import signal
+import smtplib
 import threading
 import time
 
 from lab import client
+from lab.process import wait_until
 
 ROUNDS = 2
 
@@ -75,3 +79,36 @@ def test_both_restarted_under_load(lab):
     for domain, recipient, code, _ in senders.sent:
         if domain is not good and code == 250:
             assert not any(one.sessions_with(recipient) for one in lab.mx.values()), recipient
+
+
+def children(process):
+    return [int(pid) for pid in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def test_child_killed_between_recipients(lab):
+    """Sendmail's session with the milter is cut in a message: Sendmail goes on as the sample's F= says, the
+    message reaches both recipients, in TLS; the next message is judged by the children that took their place."""
+    good, unlisted = lab.domain("good", mode="enforce"), lab.domain("good", mode="enforce", listed=["mail.elsewhere.example"])
+    for domain in (good, unlisted):
+        lab.daemons.query(domain.name)
+    recipients = [good.address("before"), good.address("after")]
+    milter = lab.daemons.milter.child
+    with smtplib.SMTP(lab.mta.address, 25, timeout=60) as smtp:
+        smtp.ehlo("client.sender.test")
+        assert smtp.mail("alice@sender.test")[0] == 250
+        assert smtp.rcpt(recipients[0])[0] == 250
+        killed = children(milter)
+        assert killed
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        assert smtp.rcpt(recipients[1])[0] == 250
+        code, text = smtp.data(b"Subject: lab\r\n\r\nFor two.\r\n")
+        assert code == 250, text
+    queue_id = client.queue_id_in(text.decode())
+    for recipient in recipients:
+        assert lab.mta.wait_for_delivery(queue_id, recipient).sent
+        assert lab.mx["good"].sessions_with(recipient), recipient
+    assert not lab.in_clear()
+    wait_until(lambda: len(children(milter)) == len(killed), "children again", 10)
+    assert not set(children(milter)) & set(killed)
+    assert client.submit(unlisted.address("x"), address=lab.mta.address).code(unlisted.address("x")) == 451
