@@ -79,7 +79,7 @@ def test_sixty_four_sessions(start, daemon):
     assert len(milter.children) == 1 and "killed by signal" not in milter.log
 
 
-def test_sessions_while_the_daemon_restarts(start, daemon):
+def test_sessions_while_the_daemon_dies(start, daemon):
     """sts-cached dies and comes back under 32 sessions: never a refusal for it, and never none at all."""
     daemon.answers = {f"secure.d{n}.test": answer for n in range(8)}
     milter = start(processes="1", wait='"100ms"')
