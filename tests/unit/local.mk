@@ -54,6 +54,7 @@ UNIT_TESTS = \
 	tests/unit/common/test_domain \
 	tests/unit/common/test_nexthop \
 	tests/unit/common/test_policy \
+	tests/unit/common/test_policy_match \
 	tests/unit/common/test_glob \
 	tests/unit/common/test_scan \
 	tests/unit/common/test_txt \
@@ -76,6 +77,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_fetch_limits \
 	tests/unit/cached/test_fetch_line \
 	tests/unit/cached/test_source \
+	tests/unit/cached/test_source_thread \
 	tests/unit/cached/test_table \
 	tests/unit/cached/test_farm_key \
 	tests/unit/cached/test_redis_conn \
@@ -104,6 +106,8 @@ tests_unit_common_test_nexthop_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_nexthop_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_policy_LDADD = $(UNIT_LIBS_COMMON)
+tests_unit_common_test_policy_match_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_common_test_policy_match_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_glob_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_common_test_glob_LDADD = $(UNIT_LIBS_COMMON)
 tests_unit_common_test_scan_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -183,10 +187,15 @@ tests_unit_cached_test_source_dane_SOURCES = tests/unit/cached/test_source_dane.
 	tests/fake/fake_dns.c tests/fake/fake_dns.h
 tests_unit_cached_test_source_dane_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_source_dane_LDADD = $(UNIT_LIBS_CACHED)
-tests_unit_cached_test_source_SOURCES = tests/unit/cached/test_source.c tests/fake/fake_dns.c \
+SOURCE_LAB = tests/unit/cached/source_lab.c tests/unit/cached/source_lab.h
+tests_unit_cached_test_source_SOURCES = tests/unit/cached/test_source.c $(SOURCE_LAB) tests/fake/fake_dns.c \
 	tests/fake/fake_dns.h tests/fake/fake_fetch.c tests/fake/fake_fetch.h
 tests_unit_cached_test_source_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_source_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_source_thread_SOURCES = tests/unit/cached/test_source_thread.c $(SOURCE_LAB) tests/fake/fake_dns.c \
+	tests/fake/fake_dns.h tests/fake/fake_fetch.c tests/fake/fake_fetch.h
+tests_unit_cached_test_source_thread_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_source_thread_LDADD = $(UNIT_LIBS_CACHED)
 
 # --- cached: store and cache ---------------------------------------------------
 STORE_SAMPLES = tests/unit/cached/store_samples.c tests/unit/cached/store_samples.h

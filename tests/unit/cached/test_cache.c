@@ -453,29 +453,7 @@ test_dane_outlives_failed_lookups(void **state)
     cache_free(cache);
 }
 
-/* --- the store ----------------------------------------------------------- */
-
-static void
-test_day_of_question_is_written_once_a_day(void **state)
-{
-    struct store *store;
-    struct cache *cache;
-    struct store_stats before, after;
-
-    (void)state;
-    open_all(&store, &cache);
-    set_policy(cache, DOMAIN, 7 * DAY_S);
-    assert_int_equal(stored(store).asked_day, WALL_S / DAY_S);
-    store_stats(store, &before);
-    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
-    store_flush(store);
-    store_stats(store, &after);
-    assert_int_equal(after.written, before.written);
-    pass(DAY_S);
-    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
-    assert_int_equal(stored(store).asked_day, WALL_S / DAY_S + 1);
-    close_all(store, cache);
-}
+/* --- forgetting ---------------------------------------------------------- */
 
 static void
 test_forget(void **state)
@@ -528,52 +506,6 @@ test_forget_outcome_keeps_the_policy(void **state)
     cache_free(cache);
 }
 
-/* --- memory -------------------------------------------------------------- */
-
-static void
-test_evicted_policy_comes_back(void **state)
-{
-    struct store *store;
-    struct cache *cache;
-    struct cache_stats stats;
-    char domain[SAMPLE_DOMAIN_SIZE];
-
-    (void)state;
-    open_all(&store, &cache);
-    for (int n = 0; n < 3000; n++) {
-        sample_domain(n, domain);
-        set_policy(cache, domain, DAY_S);
-    }
-    cache_stats(cache, &stats);
-    assert_true(stats.policy_evictions > 0);
-    assert_int_equal(stats.policies + stats.policy_evictions, 3000);
-    assert_true(stats.policy_bytes <= MEMORY / 2);
-    sample_domain(0, domain);
-    assert_null(cache_get(cache, domain, false));
-    assert_true(has_policy(cache, domain));
-    close_all(store, cache);
-}
-
-static void
-test_failed_look_in_the_store_is_not_repeated(void **state)
-{
-    struct record record = sample_record(1, 1);
-    struct store *store;
-    struct cache *cache;
-
-    (void)state;
-    open_all(&store, &cache);
-    cache_want(cache, record.domain);
-    record.fetched_s = WALL_S;
-    record.refresh_s = WALL_S + HOUR_S;
-    record.body = (struct span){"version: STSv1\nmode: none\nmax_age: 86400\n", 41};
-    store_put(store, &record); /* behind the back of the cache: nobody else does */
-    assert_false(has_policy(cache, record.domain));
-    reopen(&store, &cache);
-    assert_true(has_policy(cache, record.domain));
-    close_all(store, cache);
-}
-
 int
 main(void)
 {
@@ -596,11 +528,8 @@ main(void)
         IN_DIRECTORY(test_failed_refresh_is_put_off),
         IN_DIRECTORY(test_mx_sets),
         IN_DIRECTORY(test_dane_outlives_failed_lookups),
-        IN_DIRECTORY(test_day_of_question_is_written_once_a_day),
         IN_DIRECTORY(test_forget),
         IN_DIRECTORY(test_forget_outcome_keeps_the_policy),
-        IN_DIRECTORY(test_evicted_policy_comes_back),
-        IN_DIRECTORY(test_failed_look_in_the_store_is_not_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,117 +1,15 @@
-/* The real source thread and its jobs, over a fake resolver and a fake fetcher. */
+/* What the source is asked for, over a fake resolver and a fake fetcher. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-
-#include <event2/event.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "cached/settings.h"
-#include "cached/source.h"
-#include "common/clock.h"
-#include "tests/fake/fake_dns.h"
-#include "tests/fake/fake_fetch.h"
-
-enum { GUARD_MS = 10000 };
-
-static struct event_base *base;
-static struct source *source;
-static struct settings settings;
-
-/* What the callback saw, in words. */
-struct got {
-    int calls;
-    enum sts_error error;
-    uint32_t ttl_s;
-    char detail[SOURCE_DETAIL_SIZE];
-    char text[1000]; /* items of the result, each with a blank behind it */
-    bool secure;
-    pthread_t thread;
-};
-
-static const char *const dane_names[] = {"none", "usable", "unusable", "failed"};
-
-static void
-note(struct got *got, enum sts_error error, const char *detail)
-{
-    got->calls++;
-    got->thread = pthread_self();
-    got->error = error;
-    snprintf(got->detail, sizeof(got->detail), "%s", detail);
-}
-
-static void
-note_text(struct got *got, const char *bytes, size_t len)
-{
-    snprintf(got->text + strlen(got->text), sizeof(got->text) - strlen(got->text), "%.*s ",
-             (int)len, bytes);
-}
-
-static void
-on_txt(const struct txt_result *result, void *arg)
-{
-    struct got *got = arg;
-
-    note(got, result->error, result->detail);
-    got->ttl_s = result->ttl_s;
-    for (size_t i = 0; i < result->count; i++)
-        note_text(got, result->records[i].at, result->records[i].len);
-}
-
-static void
-on_fetch(const struct fetch_result *result, void *arg)
-{
-    struct got *got = arg;
-
-    note(got, result->error, result->detail);
-    got->ttl_s = (uint32_t)result->http_status;
-    note_text(got, result->body, result->len);
-}
-
-static void
-on_mx(const struct mx_result *result, void *arg)
-{
-    struct got *got = arg;
-
-    note(got, result->error, result->detail);
-    got->ttl_s = result->ttl_s;
-    got->secure = result->secure;
-    assert_true(result->with_dane || result->dane == NULL);
-    for (size_t i = 0; i < result->count; i++) {
-        note_text(got, result->hosts[i], strlen(result->hosts[i]));
-        if (result->dane != NULL)
-            note_text(got, dane_names[result->dane[i]], strlen(dane_names[result->dane[i]]));
-    }
-}
-
-static void
-run_for(int ms)
-{
-    struct timeval span = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-
-    event_base_loopexit(base, &span);
-    event_base_dispatch(base);
-}
-
-static void
-wait_for(const struct got *got, int calls)
-{
-    int64_t end_ms = clock_boot_ms() + GUARD_MS;
-
-    assert_int_equal(got->calls, 0);
-    while (got->calls < calls && clock_boot_ms() < end_ms)
-        run_for(5);
-    assert_int_equal(got->calls, calls);
-    assert_true(pthread_equal(got->thread, pthread_self()));
-}
+#include "tests/unit/cached/source_lab.h"
 
 /* --- TXT --------------------------------------------------------------------- */
 
@@ -141,8 +39,8 @@ test_txt(void **state)
     fake_dns_set(txt_answers, sizeof(txt_answers) / sizeof(*txt_answers));
     for (size_t i = 0; i < sizeof(txt_rows) / sizeof(*txt_rows); i++) {
         struct got got = {0};
-        source_txt(source, txt_rows[i].domain, on_txt, &got);
-        wait_for(&got, 1);
+        source_txt(lab.source, txt_rows[i].domain, lab_on_txt, &got);
+        lab_wait_for(&got, 1);
         assert_int_equal(got.error, txt_rows[i].want);
         assert_int_equal(got.ttl_s, txt_rows[i].ttl_s);
         assert_string_equal(got.text, txt_rows[i].text);
@@ -197,8 +95,8 @@ test_fetch(void **state)
     for (size_t i = 0; i < sizeof(fetch_rows) / sizeof(*fetch_rows); i++) {
         struct got got = {0};
         int started = fake_fetch.started;
-        source_fetch(source, fetch_rows[i].domain, on_fetch, &got);
-        wait_for(&got, 1);
+        source_fetch(lab.source, fetch_rows[i].domain, lab_on_fetch, &got);
+        lab_wait_for(&got, 1);
         assert_int_equal(got.error, fetch_rows[i].want);
         assert_int_equal(fake_fetch.started - started, fetch_rows[i].addresses != NULL);
         assert_int_equal(got.detail[0] != '\0', fetch_rows[i].want != STS_OK);
@@ -220,8 +118,8 @@ test_fetch_failure(void **state)
     fake_dns_set(fetch_answers, sizeof(fetch_answers) / sizeof(*fetch_answers));
     fake_fetch.outcome = (struct fetch_result){
         .error = STS_HTTP_STATUS, .detail = "HTTP status 503", .http_status = 503, .body = ""};
-    source_fetch(source, "v4.test", on_fetch, &got);
-    wait_for(&got, 1);
+    source_fetch(lab.source, "v4.test", lab_on_fetch, &got);
+    lab_wait_for(&got, 1);
     assert_int_equal(got.error, STS_HTTP_STATUS);
     assert_string_equal(got.detail, "HTTP status 503");
     assert_int_equal(got.ttl_s, 503);
@@ -239,11 +137,11 @@ test_too_long_for_a_host(void **state)
     int asked = fake_dns_questions();
 
     (void)state;
-    source_txt(source, domain, on_txt, &txt);
-    source_fetch(source, domain, on_fetch, &fetch);
-    wait_for(&txt, 1);
+    source_txt(lab.source, domain, lab_on_txt, &txt);
+    source_fetch(lab.source, domain, lab_on_fetch, &fetch);
+    lab_wait_for(&txt, 1);
     if (fetch.calls == 0)
-        wait_for(&fetch, 1);
+        lab_wait_for(&fetch, 1);
     assert_int_equal(txt.error, STS_NO_RECORD);
     assert_int_equal(fetch.error, STS_NO_HOST);
     assert_int_equal(fake_dns_questions(), asked);
@@ -301,8 +199,8 @@ test_mx(void **state)
     fake_dns_set(mx_answers, sizeof(mx_answers) / sizeof(*mx_answers));
     for (size_t i = 0; i < sizeof(mx_rows) / sizeof(*mx_rows); i++) {
         struct got got = {0};
-        source_mx(source, mx_rows[i].domain, 0, on_mx, &got);
-        wait_for(&got, 1);
+        source_mx(lab.source, mx_rows[i].domain, 0, lab_on_mx, &got);
+        lab_wait_for(&got, 1);
         assert_int_equal(got.error, mx_rows[i].want);
         assert_int_equal(got.ttl_s, mx_rows[i].ttl_s);
         assert_string_equal(got.text, mx_rows[i].text);
@@ -346,8 +244,9 @@ test_mx_with_dane(void **state)
     fake_dns_set(dane_answers, sizeof(dane_answers) / sizeof(*dane_answers));
     for (size_t i = 0; i < sizeof(dane_rows) / sizeof(*dane_rows); i++) {
         struct got got = {0};
-        source_mx(source, dane_rows[i].domain, dane_rows[i].with_dane ? GUARD_MS : 0, on_mx, &got);
-        wait_for(&got, 1);
+        source_mx(lab.source, dane_rows[i].domain, dane_rows[i].with_dane ? LAB_GUARD_MS : 0, lab_on_mx,
+                  &got);
+        lab_wait_for(&got, 1);
         assert_string_equal(got.text, dane_rows[i].text);
         assert_int_equal(got.secure, dane_rows[i].secure);
         assert_int_equal(got.ttl_s, dane_rows[i].ttl_s);
@@ -369,13 +268,13 @@ reload_while_dane(const struct fake_answer *answers, size_t count, struct got *g
     int asked = fake_dns_questions();
 
     fake_dns_set(slow, sizeof(slow) / sizeof(*slow));
-    source_mx(source, "signed.test", GUARD_MS, on_mx, got);
+    source_mx(lab.source, "signed.test", LAB_GUARD_MS, lab_on_mx, got);
     while (fake_dns_questions() < asked + 3)
-        run_for(5);
+        lab_run_for(5);
     fake_dns_set(answers, count);
-    assert_true(source_reload(source, &settings, why, sizeof(why)));
+    assert_true(source_reload(lab.source, &lab.settings, why, sizeof(why)));
     if (got->calls == 0)
-        wait_for(got, 1);
+        lab_wait_for(got, 1);
 }
 
 /* A job that has come to its hosts' TLSA begins anew with the new resolver. */
@@ -409,7 +308,7 @@ test_reload_to_a_resolver_that_fails(void **state)
 static void
 on_probe(const struct probe_result *result, void *arg)
 {
-    note(arg, result->error, result->detail);
+    lab_note(arg, result->error, result->detail);
 }
 
 static const struct fake_answer probe_answers[] = {
@@ -427,198 +326,14 @@ test_probe_without_address(void **state)
 
     (void)state;
     fake_dns_set(probe_answers, sizeof(probe_answers) / sizeof(*probe_answers));
-    source_probe(source, "gone.test", on_probe, &gone);
-    wait_for(&gone, 1);
+    source_probe(lab.source, "gone.test", on_probe, &gone);
+    lab_wait_for(&gone, 1);
     assert_int_equal(gone.error, STS_NO_HOST);
     assert_string_equal(gone.detail, "it has no address");
-    source_probe(source, "away.test", on_probe, &away);
-    wait_for(&away, 1);
+    source_probe(lab.source, "away.test", on_probe, &away);
+    lab_wait_for(&away, 1);
     assert_int_equal(away.error, STS_DNS_SERVFAIL);
     assert_string_equal(away.detail, "its address: as the test wants");
-}
-
-/* --- the thread ------------------------------------------------------------------ */
-
-static void
-test_cancel(void **state)
-{
-    struct got dropped = {0}, kept = {0};
-    struct source_job *job;
-
-    (void)state;
-    fake_dns_set(txt_answers, sizeof(txt_answers) / sizeof(*txt_answers));
-    source_cancel(NULL);
-    job = source_txt(source, "one.test", on_txt, &dropped);
-    source_txt(source, "one.test", on_txt, &kept);
-    usleep(50000); /* the result waits for us */
-    source_cancel(job);
-    wait_for(&kept, 1);
-    run_for(50);
-    assert_int_equal(dropped.calls, 0);
-}
-
-static void
-test_many(void **state)
-{
-    enum { MANY = 4096 };
-    struct got got = {0};
-
-    (void)state;
-    fake_dns_set(txt_answers, sizeof(txt_answers) / sizeof(*txt_answers));
-    for (int i = 0; i < MANY; i++)
-        source_txt(source, "none.test", on_txt, &got);
-    wait_for(&got, MANY);
-}
-
-static const struct fake_answer slow_answers[] = {
-    {"_mta-sts.slow.test", DNS_TXT, .delay_ms = 60000},
-    {"mta-sts.slow.test", DNS_A, .delay_ms = 60000},
-    {"mta-sts.slow.test", DNS_AAAA, .error = STS_NO_RECORD},
-    {"slow.test", DNS_MX, .delay_ms = 60000},
-    {"mta-sts.v4.test", A4},
-    {"mta-sts.v4.test", DNS_AAAA, .error = STS_NO_RECORD},
-};
-
-static const struct fake_answer quick_answers[] = {
-    {"_mta-sts.slow.test", DNS_TXT, .records = {{0, "now"}}},
-    {"mta-sts.slow.test", DNS_A, .error = STS_NO_RECORD},
-    {"mta-sts.slow.test", DNS_AAAA, .error = STS_NO_RECORD},
-    {"slow.test", DNS_MX, .records = {{0, "a.test"}}},
-    {"mta-sts.v4.test", A4},
-    {"mta-sts.v4.test", DNS_AAAA, .error = STS_NO_RECORD},
-};
-
-/* Starts one job of each kind, and one that has come to its fetch; none will end. */
-static void
-start_slow_jobs(struct got got[4])
-{
-    int started = fake_fetch.started;
-
-    fake_dns_set(slow_answers, sizeof(slow_answers) / sizeof(*slow_answers));
-    fake_fetch.delay_ms = 900;
-    fake_fetch.outcome = (struct fetch_result){.error = STS_OK, .body = "policy", .len = 6};
-    source_txt(source, "slow.test", on_txt, &got[0]);
-    source_fetch(source, "slow.test", on_fetch, &got[1]);
-    source_mx(source, "slow.test", 0, on_mx, &got[2]);
-    source_fetch(source, "v4.test", on_fetch, &got[3]);
-    while (fake_fetch.started == started)
-        run_for(5);
-}
-
-static void
-test_reload(void **state)
-{
-    struct got got[4] = {0};
-    char why[100] = "";
-
-    (void)state;
-    start_slow_jobs(got);
-    fake_dns_set(quick_answers, sizeof(quick_answers) / sizeof(*quick_answers));
-    fake_fetch.delay_ms = 0;
-    assert_true(source_reload(source, &settings, why, sizeof(why)));
-    for (size_t i = 0; i < 4; i++)
-        if (got[i].calls == 0)
-            wait_for(&got[i], 1);
-    run_for(50);
-    for (size_t i = 0; i < 4; i++)
-        assert_int_equal(got[i].calls, 1);
-    assert_string_equal(got[0].text, "now ");
-    assert_int_equal(got[1].error, STS_NO_HOST);
-    assert_string_equal(got[2].text, "a.test ");
-    assert_string_equal(got[3].text, "policy ");
-}
-
-static void
-test_bad_reload_keeps_the_old(void **state)
-{
-    struct got got = {0};
-    char why[100] = "";
-
-    (void)state;
-    fake_dns_set(txt_answers, sizeof(txt_answers) / sizeof(*txt_answers));
-    fake_dns_refusal = "no such server";
-    assert_false(source_reload(source, &settings, why, sizeof(why)));
-    assert_string_equal(why, "no such server");
-    fake_dns_refusal = NULL;
-    fake_fetch.refusal = "no such file";
-    assert_false(source_reload(source, &settings, why, sizeof(why)));
-    assert_string_equal(why, "no such file");
-    assert_null(source_new(base, &settings, why, sizeof(why)));
-    fake_fetch.refusal = NULL;
-    source_txt(source, "one.test", on_txt, &got);
-    wait_for(&got, 1);
-}
-
-static void
-test_free_drops_all(void **state)
-{
-    struct got got[4] = {0}, unread = {0};
-    char why[100];
-
-    (void)state;
-    start_slow_jobs(got);
-    source_txt(source, "not-in-table.test", on_txt, &unread);
-    usleep(50000); /* its result lies in our mailbox */
-    source_free(source);
-    run_for(50);
-    for (size_t i = 0; i < 4; i++)
-        assert_int_equal(got[i].calls, 0);
-    assert_int_equal(unread.calls, 0);
-    fake_fetch.delay_ms = 0;
-    source = source_new(base, &settings, why, sizeof(why));
-    assert_non_null(source);
-}
-
-static _Atomic int signals_on_other_threads;
-static pthread_t main_thread;
-
-static void
-on_signal(int number)
-{
-    (void)number;
-    if (!pthread_equal(pthread_self(), main_thread))
-        signals_on_other_threads++;
-}
-
-/* While the main thread holds a signal back, the process has no other thread that takes it. */
-static void
-test_signals_stay_with_the_main_thread(void **state)
-{
-    sigset_t one, pending;
-
-    (void)state;
-    main_thread = pthread_self();
-    signal(SIGUSR1, on_signal);
-    sigemptyset(&one);
-    sigaddset(&one, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &one, NULL);
-    kill(getpid(), SIGUSR1);
-    usleep(50000);
-    sigpending(&pending);
-    assert_true(sigismember(&pending, SIGUSR1));
-    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
-    assert_int_equal(signals_on_other_threads, 0);
-}
-
-static int
-set_up(void **state)
-{
-    char why[100] = "";
-
-    (void)state;
-    base = event_base_new();
-    source = source_new(base, &settings, why, sizeof(why));
-    return source != NULL ? 0 : -1;
-}
-
-static int
-tear_down(void **state)
-{
-    (void)state;
-    source_free(source);
-    source_free(NULL);
-    event_base_free(base);
-    return 0;
 }
 
 int
@@ -634,12 +349,6 @@ main(void)
         cmocka_unit_test(test_reload_while_dane),
         cmocka_unit_test(test_reload_to_a_resolver_that_fails),
         cmocka_unit_test(test_probe_without_address),
-        cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_bad_reload_keeps_the_old),
-        cmocka_unit_test(test_free_drops_all),
-        cmocka_unit_test(test_signals_stay_with_the_main_thread),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, source_lab_set_up, source_lab_tear_down);
 }
