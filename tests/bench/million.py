@@ -34,7 +34,7 @@ def first_answer(stage, cached):
 
 def name_bytes(count):
     """The domains and their one mx pattern each."""
-    return sum(2 * len(f"p{number}.bench.test") + len("mx.") for number in range(count))
+    return sum(2 * len(f"p{number}-bench.test") + len("mx.") for number in range(count))
 
 
 def stored(stage, world, name, count, due=0):

@@ -50,7 +50,7 @@ def bench(stage, report, quick):
     processes = {"bare": [bare], "ours": [Child(ours), cached.process]}
     report.begin("recipients", f"Processor time a recipient, us: {RECIPIENTS} recipients a message, cached domains; sts-milter with "
                  "sts-cached, and a milter that does nothing", "", "bare", "ours", "ours:bare")
-    for what, domains in (("at one domain", ["p0.bench.test"]), ("each at another", [f"p{n}.bench.test" for n in range(RECIPIENTS)])):
+    for what, domains in (("at one domain", ["p0-bench.test"]), ("each at another", [f"p{n}-bench.test" for n in range(RECIPIENTS)])):
         seen = {name: [] for name in paths}
         for _ in range(3 if quick else 7):
             for name, path in paths.items():

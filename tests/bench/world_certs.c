@@ -131,7 +131,7 @@ world_certs_server(struct world_certs *w)
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
 
     must(context != NULL);
-    must(SSL_CTX_use_certificate(context, make_host_cert(w, "nobody.bench.test")));
+    must(SSL_CTX_use_certificate(context, make_host_cert(w, "nobody-bench.test")));
     must(SSL_CTX_use_PrivateKey(context, w->host_key));
     SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(context, w);

@@ -47,7 +47,7 @@ static void
 say_no(const unsigned char *query, size_t len, bool name_exists, struct packet *reply)
 {
     packet_reply(reply, query, len, name_exists ? 0 : NXDOMAIN);
-    packet_soa(reply, "bench.test", NEGATIVE_TTL_S);
+    packet_soa(reply, "test", NEGATIVE_TTL_S);
 }
 
 static void
@@ -90,7 +90,7 @@ world_dns_answer(const unsigned char *query, size_t len, struct packet *reply)
     } else if (has_host && q.type == RR_A) {
         packet_reply(reply, query, len, 0);
         add_host_address(reply, &q);
-    } else if (strchr(q.name, '.') == strstr(q.name, ".bench.test") && q.type == RR_MX) {
+    } else if (q.type == RR_MX && strcmp(strchr(q.name, '.'), ".test") == 0) {
         packet_reply(reply, query, len, 0);
         add_mail_host(reply, &q);
     } else {
