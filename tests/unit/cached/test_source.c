@@ -244,8 +244,8 @@ test_mx_with_dane(void **state)
     fake_dns_set(dane_answers, sizeof(dane_answers) / sizeof(*dane_answers));
     for (size_t i = 0; i < sizeof(dane_rows) / sizeof(*dane_rows); i++) {
         struct got got = {0};
-        source_mx(lab.source, dane_rows[i].domain, dane_rows[i].with_dane ? LAB_GUARD_MS : 0, lab_on_mx,
-                  &got);
+        source_mx(lab.source, dane_rows[i].domain, dane_rows[i].with_dane ? LAB_GUARD_MS : 0,
+                  lab_on_mx, &got);
         lab_wait_for(&got, 1);
         assert_string_equal(got.text, dane_rows[i].text);
         assert_int_equal(got.secure, dane_rows[i].secure);
