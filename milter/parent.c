@@ -155,7 +155,8 @@ parent_free(struct parent *p)
 {
     if (!p)
         return;
-    if (p->path && unlink(p->path) != 0 && errno != ENOENT)
+    /* Not possible any more in a folder of root's; then the next start clears it. */
+    if (p->path && unlink(p->path) != 0 && errno != ENOENT && errno != EACCES)
         log_errno("%s cannot be removed", p->path);
     if (p->listener >= 0)
         close(p->listener);

@@ -163,6 +163,11 @@ def test_drops_privileges(start, daemon, tmp_path):
     assert one_rcpt(milter, "refuse.test").code == "550"
     assert milter.stop()[0] == 0
     assert not os.path.exists(milter.socket)
+    tmp_path.chmod(0o755)  # a folder of root's: the next start removes the socket
+    milter.start()
+    assert milter.stop()[0] == 0
+    assert os.path.exists(milter.socket) and "error" not in milter.log
+    milter.start()
 
 
 def run(*arguments):
