@@ -21,6 +21,7 @@ enum {
     RESERVE_PART = 8,    /* so much of the file is kept free to evict and to move in */
     EVICT_BATCH = 64,
     EVICT_ROUNDS = 64, /* a batch; what is still missing then, the next one gets */
+    GATHER_MS = 50,    /* from one commit to the next, so that those under way share one */
     COMPLAIN_EVERY_MS = 60000,
     LOOK_EVERY_MS = 60000, /* at who fills the store, when nobody has too much */
     DAY_S = 86400
@@ -52,6 +53,8 @@ struct store_writer {
     size_t queued, queued_bytes;
     uint64_t number, done_number; /* of the last change queued, and of the last one done */
     bool stop;
+    bool gathers;    /* the writer waits for more to write at once */
+    bool in_a_hurry; /* somebody waits for what is queued */
     struct store_writer_counts counts;
     int64_t complained_ms;
 
@@ -301,6 +304,33 @@ wait_for_changes(struct store_writer *w)
     return w->first != NULL;
 }
 
+/* A commit costs the disk the same for one change as for many, and whoever else writes to it waits
+ * meanwhile: so the first change after a pause is written at once, those behind it together. */
+static void
+gather(struct store_writer *w, const struct timespec *until)
+{
+    int error = 0;
+
+    w->gathers = true;
+    while (!w->stop && !w->in_a_hurry && w->queued < STORE_BATCH_MAX && error == 0)
+        error = pthread_cond_timedwait(&w->wake, &w->mutex, until);
+    w->gathers = false;
+}
+
+static struct timespec
+next_commit(void)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += GATHER_MS * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
 /* Takes from the queue what one transaction may hold: STORE_BATCH_MAX changes, and for a small
  * store no more than half of its reserve. */
 static struct change *
@@ -343,16 +373,21 @@ static void *
 run(void *arg)
 {
     struct store_writer *w = arg;
+    struct timespec next = {0};
 
     pthread_mutex_lock(&w->mutex);
     while (wait_for_changes(w)) {
         uint64_t cost;
-        struct change *batch = take_batch(w, &cost);
+        struct change *batch;
+
+        gather(w, &next);
+        batch = take_batch(w, &cost);
 
         pthread_mutex_unlock(&w->mutex);
         write_batch(w, batch, cost);
         pthread_mutex_lock(&w->mutex);
         finish_batch(w, batch);
+        next = next_commit();
     }
     pthread_mutex_unlock(&w->mutex);
     return NULL;
@@ -375,6 +410,7 @@ store_writer_start(struct store_db *db)
 {
     struct store_writer *w = alloc_zero(1, sizeof *w);
     struct store_db_usage usage;
+    pthread_condattr_t attributes;
 
     store_db_usage(db, &usage);
     w->db = db;
@@ -382,7 +418,10 @@ store_writer_start(struct store_db *db)
     w->last = &w->first;
     w->pending = table_new(domain_of);
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_cond_init(&w->wake, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     pthread_cond_init(&w->done, NULL);
     if (thread_start(&w->thread, "store", run, w) == 0)
         return w;
@@ -428,7 +467,8 @@ enqueue(struct store_writer *w, struct change *c)
     w->last = &c->next;
     w->queued++;
     w->queued_bytes += memory_of(c);
-    pthread_cond_signal(&w->wake);
+    if (!w->gathers || w->queued >= STORE_BATCH_MAX)
+        pthread_cond_signal(&w->wake);
 }
 
 static void
@@ -514,8 +554,11 @@ store_writer_flush(struct store_writer *w)
 
     pthread_mutex_lock(&w->mutex);
     number = w->number;
+    w->in_a_hurry = true;
+    pthread_cond_signal(&w->wake);
     while (w->done_number < number)
         pthread_cond_wait(&w->done, &w->mutex);
+    w->in_a_hurry = false;
     pthread_mutex_unlock(&w->mutex);
 }
 

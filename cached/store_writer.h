@@ -1,8 +1,9 @@
 /* store_writer - the thread that writes to the store, so that nobody else waits for the disk.
- * Changes are queued, at most one a domain, and committed in batches. Full: it makes room by
- * evicting, in good time, because a file without a free page can evict no more: first of whoever
- * fills more than his share (store_crowd.h), then what was unused longest. All functions are called
- * from one thread, the answer thread. */
+ * Changes are queued, at most one a domain, and committed in batches: the first after a pause at
+ * once, further ones a twentieth of a second apart. Full: it makes room by evicting, in good time,
+ * because a file without a free page can evict no more: first of whoever fills more than his share
+ * (store_crowd.h), then what was unused longest. All functions are called from one thread, the
+ * answer thread. */
 #ifndef STS_CACHED_STORE_WRITER_H
 #define STS_CACHED_STORE_WRITER_H
 

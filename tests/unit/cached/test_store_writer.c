@@ -4,11 +4,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cached/cache_lmdb.h"
@@ -299,6 +301,70 @@ test_later_change_counts_whole(void **state)
     store_close(store);
 }
 
+/* The number of the last commit, as the heads of the file have it. */
+static uint64_t
+last_commit(void)
+{
+    enum { NUMBER_AT = 144 };
+    uint64_t numbers[2];
+    char path[SAMPLE_PATH];
+    int fd = open(sample_path("policies.mdb", path), O_RDONLY);
+
+    for (int head = 0; head < 2; head++)
+        assert_int_equal(pread(fd, &numbers[head], sizeof numbers[head],
+                               head * sysconf(_SC_PAGESIZE) + NUMBER_AT),
+                         sizeof numbers[head]);
+    close(fd);
+    return numbers[numbers[0] < numbers[1]];
+}
+
+/* One of them may go by itself; nobody waits for those that follow, so they wait for each other. */
+static void
+test_changes_that_follow_share_a_commit(void **state)
+{
+    enum { CHANGES = 15 };
+    struct store *store = sample_open();
+    uint64_t before, commits;
+    struct timespec begin, end;
+    int64_t took_ms;
+
+    (void)state;
+    put_asked_on(store, 0, TODAY, 139);
+    store_flush(store);
+    before = last_commit();
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int n = 1; n <= CHANGES; n++) {
+        put_asked_on(store, n, TODAY, 139);
+        usleep(1000);
+    }
+    store_flush(store);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    took_ms = (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000;
+    commits = last_commit() - before;
+    assert_in_range(commits, 1, took_ms / 50 + 3);
+    assert_true(holds(store, CHANGES));
+    store_close(store);
+}
+
+/* And nobody needs to ask for it. */
+static void
+test_a_change_is_written_by_itself(void **state)
+{
+    struct store *store = sample_open();
+    struct store_stats stats = {0};
+
+    (void)state;
+    for (int n = 0; n < 3; n++) {
+        put_asked_on(store, n, TODAY, 139);
+        for (int tries = 0; tries < 5000 && stats.written <= (uint64_t)n; tries++) {
+            usleep(1000);
+            store_stats(store, &stats);
+        }
+        assert_int_equal(stats.written, n + 1);
+    }
+    store_close(store);
+}
+
 #define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int
@@ -311,6 +377,8 @@ main(void)
         IN_DIRECTORY(test_flush_covers_everything_before),
         IN_DIRECTORY(test_changes_of_one_domain_share_a_write),
         IN_DIRECTORY(test_later_change_counts_whole),
+        IN_DIRECTORY(test_changes_that_follow_share_a_commit),
+        IN_DIRECTORY(test_a_change_is_written_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
