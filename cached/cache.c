@@ -154,7 +154,7 @@ cache_replace_policy(struct cache *c, struct entry *e, struct policy *policy)
     cache_mem_take(c->mem, e);
     policy_free(e->policy);
     e->policy = policy;
-    e->stored_end_s = 0;
+    e->stored_end_s = 0; /* or fetched_s: the caller knows */
     cache_mem_settle(c->mem, e);
 }
 
@@ -218,7 +218,8 @@ cache_get_at(struct cache *c, const char *domain, bool store_too, int64_t now_ms
 
     if (e != NULL) {
         cache_mem_touch(c->mem, e);
-        if (e->stored_end_s != 0 && store_too && clock_wall_s() < e->stored_end_s)
+        if (e->policy == NULL && e->stored_end_s != 0 && store_too &&
+            clock_wall_s() < e->stored_end_s)
             load_again(c, e);
         return drop_old(c, e, now_ms);
     }
@@ -352,7 +353,7 @@ cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, uint64
 static void
 note_checked(struct entry *e, int64_t again_s)
 {
-    e->checked_ms = clock_boot_ms();
+    e->checked_ms = (uint32_t)clock_boot_ms();
     e->recheck_s = second_in(clamp(again_s, RECHECK_MIN_S, RECHECK_MAX_S));
 }
 
@@ -397,6 +398,12 @@ cache_set_checked(struct cache *c, struct entry *e, uint32_t ttl_s)
         e->outcome == STS_BAD_RECORD)
         cache_clear_outcome(e);
     e->backoff_s = 0;
+}
+
+uint32_t
+cache_checked_ago_ms(const struct entry *e, int64_t now_ms)
+{
+    return e->checked_ms != 0 ? (uint32_t)now_ms - e->checked_ms : UINT32_MAX;
 }
 
 void

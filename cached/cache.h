@@ -58,11 +58,13 @@ struct entry {
     struct fetch_failure *failure; /* NULL: the last fetch did not fail */
     struct record_old_id *old_ids; /* RECORD_OLD_IDS of them, newest first; NULL: none */
     uint64_t seq; /* order of the policy, or of its tombstone, among the fetches of the farm */
-    int64_t expires_ms;            /* end of the policy's term */
-    int64_t refresh_ms;            /* a whole fetch is due */
-    int64_t checked_ms;            /* the last answer about TXT; 0: none in this process */
-    uint32_t fetched_s;            /* wall time of the fetch */
-    uint32_t stored_end_s;         /* wall time at which the policy in LMDB, not in force, ended */
+    int64_t expires_ms; /* end of the policy's term */
+    int64_t refresh_ms; /* a whole fetch is due */
+    union {
+        uint32_t fetched_s;    /* of the policy: wall time of its fetch */
+        uint32_t stored_end_s; /* without one: wall time at which LMDB's, not in force, ended */
+    };
+    uint32_t checked_ms;           /* see cache_checked_ago_ms */
     uint32_t recheck_s;            /* TXT is to be asked again */
     uint32_t outcome_until_s;      /* `outcome` is answered at once until then */
     uint32_t tried_s[CACHE_TRIES]; /* see cache_tried_ms */
@@ -109,6 +111,9 @@ void cache_set_unknown(struct cache *, struct entry *, enum sts_error outcome);
 /* TXT was asked and answered now with a good record; ask again after `ttl_s` (60-300 s bounds are
  * applied here). */
 void cache_set_checked(struct cache *, struct entry *, uint32_t ttl_s);
+/* How long ago TXT was last answered; UINT32_MAX: not by this process. To be compared with seconds,
+ * not with days: it begins anew after 49. */
+uint32_t cache_checked_ago_ms(const struct entry *, int64_t now_ms);
 /* A fetch begins, or began at this boot time. */
 void cache_note_fetch(struct entry *, int64_t began_ms);
 /* When the last fetch (0), or the second or third last (1, 2) began, for the back-off and the rate

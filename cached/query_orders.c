@@ -61,7 +61,7 @@ query_recheck(struct query_engine *q, const char *domain)
     struct entry *e = cache_get(q->cache, domain, false);
     int64_t now = clock_boot_ms();
 
-    if (verdict_policy_in_force(e, now) && now - e->checked_ms >= VERDICT_RECHECK_MS)
+    if (verdict_policy_in_force(e, now) && cache_checked_ago_ms(e, now) >= VERDICT_RECHECK_MS)
         (void)query_begin_background(q, e, false);
 }
 

@@ -43,7 +43,7 @@ static enum verdict_need
 refuse(struct judgement *out, enum sts_error reason, int64_t now_ms)
 {
     final(out, VERDICT_REFUSE, reason);
-    if (now_ms - out->entry->checked_ms < VERDICT_RECHECK_MS && out->entry->checked_ms != 0)
+    if (cache_checked_ago_ms(out->entry, now_ms) < VERDICT_RECHECK_MS)
         return VERDICT_FINAL;
     return VERDICT_NEEDS_RECHECK;
 }

@@ -158,7 +158,7 @@ test_no_policy_is_remembered_within_bounds(void **state)
         assert_false(e->outcome_unknown);
         assert_int_equal(e->outcome_until_s * INT64_C(1000) - boot_ms, cases[i].kept_s * 1000);
         assert_int_equal(e->recheck_s * INT64_C(1000) - boot_ms, cases[i].recheck_s * 1000);
-        assert_int_equal(e->checked_ms, boot_ms);
+        assert_int_equal(cache_checked_ago_ms(e, boot_ms), 0);
     }
     cache_free(cache);
 }
@@ -216,8 +216,11 @@ test_recheck_within_bounds(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cache_set_checked(cache, e, cases[i].ttl_s);
         assert_int_equal(e->recheck_s * INT64_C(1000) - boot_ms, cases[i].wait_s * 1000);
-        assert_int_equal(e->checked_ms, boot_ms);
+        assert_int_equal(cache_checked_ago_ms(e, boot_ms), 0);
+        assert_int_equal(cache_checked_ago_ms(e, boot_ms + DAY_S * 1000), DAY_S * 1000);
     }
+    cache_forget(cache, DOMAIN);
+    assert_int_equal(cache_checked_ago_ms(cache_want(cache, DOMAIN), boot_ms), UINT32_MAX);
     cache_free(cache);
 }
 
@@ -231,7 +234,7 @@ test_nothing_ends_early(void **state)
     (void)state;
     clock_fake(boot_ms += 1, wall_s);
     cache_set_checked(cache, e, 60);
-    assert_int_equal(e->checked_ms, boot_ms);
+    assert_int_equal(cache_checked_ago_ms(e, boot_ms), 0);
     assert_in_range(e->recheck_s * INT64_C(1000), boot_ms + 60000, boot_ms + 60999);
     cache_set_none(cache, e, STS_NO_RECORD, 60);
     assert_in_range(e->outcome_until_s * INT64_C(1000), boot_ms + 60000, boot_ms + 60999);

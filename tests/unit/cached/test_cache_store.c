@@ -30,7 +30,7 @@ test_restart_keeps_the_rest_of_the_term(void **state)
     assert_int_equal(e->refresh_ms, refresh_ms / 1000 * 1000);
     assert_int_equal(e->fetched_s, WALL_S);
     assert_int_equal(e->source, SOURCE_LMDB);
-    assert_int_equal(e->checked_ms, 0);
+    assert_int_equal(cache_checked_ago_ms(e, boot_ms), UINT32_MAX);
     assert_int_equal(e->recheck_s, 0);
     assert_string_equal(policy_id(e->policy), "id1");
     assert_int_equal(policy_mode(e->policy), POLICY_MODE_ENFORCE);

@@ -44,7 +44,7 @@ verdict_sample(const struct facts *f)
         e->policy = verdict_sample_policy(f->mode, f->mx);
     e->expires_ms = NOW_MS + f->expires_in_ms;
     if (f->checked_ago_ms != 0)
-        e->checked_ms = NOW_MS - f->checked_ago_ms;
+        e->checked_ms = (uint32_t)(NOW_MS - f->checked_ago_ms);
     if (f->has_mx_set)
         e->mx = make_mx_set(f);
     e->outcome = (uint8_t)f->outcome;
