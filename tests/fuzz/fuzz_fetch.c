@@ -121,7 +121,8 @@ is_by_chunks(struct span head, struct scan rest, const struct fetch_result *resu
             return false;
         body.at += len;
         rest.at += len;
-        (void)scan_char(&rest, '\r');
+        while (scan_char(&rest, '\r')) /* curl takes any number of them */
+            ;
         if (!scan_char(&rest, '\n'))
             return false;
     }
