@@ -109,9 +109,8 @@ take_stored(struct cache *c, struct entry *e, struct policy *policy, const struc
     e->seq = record->seq;
     cache_clear_outcome(e);
     cache_replace_old_ids(c, e, record->old_ids);
-    if (e->fetched_s != record->fetched_s) /* or each start would give it a whole new term */
-        cache_store_write(c->store, e);
-    else if (record->refresh_s > end_s) /* it was set aside */
+    /* Else each start would give it a whole new term, or it would stay set aside. */
+    if (e->fetched_s != record->fetched_s || record->refresh_s > end_s)
         cache_store_write(c->store, e);
     return true;
 }
