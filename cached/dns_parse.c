@@ -68,8 +68,8 @@ dns_build_query(const char *name, enum dns_type type, bool plain, bool want_ad,
 {
     ldns_rdf *owner = dns_is_name(name) ? ldns_dname_new_frm_str(name) : NULL;
     size_t wanted = HEADER_SIZE + question_size(name) + (plain ? 0 : OPT_SIZE), len = 0;
+    ldns_buffer *wire;
     ldns_pkt *query;
-    uint8_t *wire = NULL;
 
     if (owner == NULL)
         return 0;
@@ -82,11 +82,13 @@ dns_build_query(const char *name, enum dns_type type, bool plain, bool want_ad,
     ldns_pkt_set_random_id(query);
     if (!plain)
         ldns_pkt_set_edns_udp_size(query, EDNS_SIZE);
-    if (ldns_pkt2wire(&wire, query, &len) != LDNS_STATUS_OK || len != wanted)
-        len = 0;
-    else
-        memcpy(out, wire, len);
-    free(wire);
+    wire = ldns_buffer_new(wanted); /* ldns_pkt2wire takes 64 KiB for it */
+    if (wire != NULL && ldns_pkt2buffer_wire(wire, query) == LDNS_STATUS_OK &&
+        ldns_buffer_position(wire) == wanted) {
+        len = wanted;
+        memcpy(out, ldns_buffer_begin(wire), len);
+    }
+    ldns_buffer_free(wire);
     ldns_pkt_free(query);
     return len;
 }
