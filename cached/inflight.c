@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cached/organisation.h"
+#include "cached/pool.h"
 #include "common/clock.h"
 
 /* How many run below one registrable domain. */
@@ -18,6 +19,7 @@ struct inflight {
     struct table *table;
     struct table *shares; /* of those organisations that have something under way */
     LIST_HEAD(, resolution) all;
+    struct pool resolution_pool, share_pool;
 };
 
 static const char *
@@ -42,6 +44,8 @@ inflight_new(void)
     inflight->table = table_new(domain_of);
     inflight->shares = table_new(organisation_of_share);
     LIST_INIT(&inflight->all);
+    pool_init(&inflight->resolution_pool, sizeof(struct resolution));
+    pool_init(&inflight->share_pool, sizeof(struct inflight_share));
     return inflight;
 }
 
@@ -56,6 +60,8 @@ inflight_free(struct inflight *inflight, struct cache *cache)
         inflight_remove(inflight, r, cache);
     table_free(inflight->table);
     table_free(inflight->shares);
+    pool_done(&inflight->resolution_pool);
+    pool_done(&inflight->share_pool);
     free(inflight);
 }
 
@@ -81,7 +87,7 @@ take_share(struct inflight *inflight, const char *domain)
     struct inflight_share *share = find_share(inflight, organisation);
 
     if (share == NULL) {
-        share = alloc_zero(1, sizeof *share);
+        share = pool_take(&inflight->share_pool);
         memcpy(share->organisation, organisation, strlen(organisation) + 1);
         table_add(inflight->shares, &share->link);
     }
@@ -95,7 +101,7 @@ give_share_back(struct inflight *inflight, struct inflight_share *share)
     if (--share->running > 0)
         return;
     table_remove(inflight->shares, &share->link);
-    free(share);
+    pool_give(&inflight->share_pool, share);
 }
 
 /* The list of public suffixes is asked only when it could matter. */
@@ -118,7 +124,7 @@ struct resolution *
 inflight_add(struct inflight *inflight, struct query_engine *engine, struct entry *entry,
              int64_t now_ms)
 {
-    struct resolution *r = alloc_zero(1, sizeof *r);
+    struct resolution *r = pool_take(&inflight->resolution_pool);
 
     r->engine = engine;
     r->entry = entry;
@@ -163,7 +169,7 @@ inflight_remove(struct inflight *inflight, struct resolution *r, struct cache *c
     LIST_REMOVE(r, all);
     give_share_back(inflight, r->share);
     cache_unpin(cache, r->entry);
-    free(r);
+    pool_give(&inflight->resolution_pool, r);
 }
 
 size_t

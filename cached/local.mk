@@ -41,6 +41,7 @@ libcached_a_SOURCES = \
 	cached/mailbox.c cached/mailbox.h cached/thread.c cached/thread.h cached/turn.c cached/turn.h \
 	cached/memory.c cached/memory.h \
 	cached/organisation.c cached/organisation.h \
+	cached/pool.c cached/pool.h \
 	cached/probe.c cached/probe.h \
 	cached/probe_smtp.c cached/probe_smtp.h \
 	cached/probes.c cached/probes.h \

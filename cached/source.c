@@ -9,6 +9,7 @@
 #include "cached/dns.h"
 #include "cached/fetch.h"
 #include "cached/mailbox.h"
+#include "cached/pool.h"
 #include "cached/probe.h"
 #include "cached/settings.h"
 #include "cached/source_job.h"
@@ -21,6 +22,7 @@ struct source {
     pthread_t thread;
     struct mailbox *results; /* read by the answer thread, the others by the source thread */
     struct mailbox *jobs, *commands;
+    struct pool job_pool; /* the answer thread's */
     /* The source thread's own: */
     struct event_base *base;
     struct source_tools tools;
@@ -135,11 +137,11 @@ static void
 on_result(struct mail *mail, void *arg)
 {
     struct source_job *job = (struct source_job *)mail;
+    struct source *source = arg;
 
-    (void)arg;
     if (!job->cancelled)
         source_job_deliver(job);
-    source_job_free(job);
+    source_job_free(&source->job_pool, job);
 }
 
 struct source *
@@ -148,6 +150,7 @@ source_new(struct event_base *answer_base, const struct settings *settings, char
     struct source *source = alloc_zero(1, sizeof(*source));
 
     TAILQ_INIT(&source->running);
+    pool_init(&source->job_pool, sizeof(struct source_job));
     source->base = event_base_new();
     if (source->base == NULL)
         abort();
@@ -185,12 +188,12 @@ source_reload(struct source *source, const struct settings *settings, char *why,
 }
 
 static void
-drop_mail(struct mailbox *box)
+drop_mail(struct source *source, struct mailbox *box)
 {
     struct mail *mail;
 
     while ((mail = mailbox_take(box)) != NULL)
-        source_job_free((struct source_job *)mail);
+        source_job_free(&source->job_pool, (struct source_job *)mail);
 }
 
 void
@@ -206,11 +209,12 @@ source_free(struct source *source)
     while ((job = TAILQ_FIRST(&source->running)) != NULL) {
         TAILQ_REMOVE(&source->running, job, next);
         source_job_stop(job);
-        source_job_free(job);
+        source_job_free(&source->job_pool, job);
     }
-    drop_mail(source->jobs);
-    drop_mail(source->results);
+    drop_mail(source, source->jobs);
+    drop_mail(source, source->results);
     free_tools(&source->tools);
+    pool_done(&source->job_pool);
     mailbox_free(source->jobs);
     mailbox_free(source->commands);
     mailbox_free(source->results);
@@ -228,7 +232,7 @@ post(struct source *source, struct source_job *job)
 struct source_job *
 source_txt(struct source *source, const char *domain, source_txt_fn *done, void *arg)
 {
-    struct source_job *job = source_job_new(SOURCE_TXT, domain, arg);
+    struct source_job *job = source_job_new(&source->job_pool, SOURCE_TXT, domain, arg);
 
     job->done.txt = done;
     return post(source, job);
@@ -237,7 +241,7 @@ source_txt(struct source *source, const char *domain, source_txt_fn *done, void 
 struct source_job *
 source_tlsrpt(struct source *source, const char *domain, source_txt_fn *done, void *arg)
 {
-    struct source_job *job = source_job_new(SOURCE_TLSRPT, domain, arg);
+    struct source_job *job = source_job_new(&source->job_pool, SOURCE_TLSRPT, domain, arg);
 
     job->done.txt = done;
     return post(source, job);
@@ -246,7 +250,7 @@ source_tlsrpt(struct source *source, const char *domain, source_txt_fn *done, vo
 struct source_job *
 source_fetch(struct source *source, const char *domain, source_fetch_fn *done, void *arg)
 {
-    struct source_job *job = source_job_new(SOURCE_FETCH, domain, arg);
+    struct source_job *job = source_job_new(&source->job_pool, SOURCE_FETCH, domain, arg);
 
     job->done.fetch = done;
     return post(source, job);
@@ -255,7 +259,7 @@ source_fetch(struct source *source, const char *domain, source_fetch_fn *done, v
 struct source_job *
 source_mx(struct source *source, const char *domain, int64_t dane_ms, source_mx_fn *done, void *arg)
 {
-    struct source_job *job = source_job_new(SOURCE_MX, domain, arg);
+    struct source_job *job = source_job_new(&source->job_pool, SOURCE_MX, domain, arg);
 
     job->dane_ms = dane_ms;
     job->done.mx = done;
@@ -265,7 +269,7 @@ source_mx(struct source *source, const char *domain, int64_t dane_ms, source_mx_
 struct source_job *
 source_probe(struct source *source, const char *host, source_probe_fn *done, void *arg)
 {
-    struct source_job *job = source_job_new(SOURCE_PROBE, host, arg);
+    struct source_job *job = source_job_new(&source->job_pool, SOURCE_PROBE, host, arg);
 
     job->done.probe = done;
     return post(source, job);

@@ -11,9 +11,9 @@
 #include "cached/source_dane.h"
 
 struct source_job *
-source_job_new(enum source_kind kind, const char *domain, void *arg)
+source_job_new(struct pool *pool, enum source_kind kind, const char *domain, void *arg)
 {
-    struct source_job *job = alloc_zero(1, sizeof(*job));
+    struct source_job *job = pool_take(pool);
 
     job->kind = kind;
     job->arg = arg;
@@ -22,12 +22,12 @@ source_job_new(enum source_kind kind, const char *domain, void *arg)
 }
 
 void
-source_job_free(struct source_job *job)
+source_job_free(struct pool *pool, struct source_job *job)
 {
     if (job == NULL)
         return;
     free(job->memory);
-    free(job);
+    pool_give(pool, job);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "cached/mailbox.h"
+#include "cached/pool.h"
 #include "cached/source.h"
 
 struct dns;
@@ -63,9 +64,10 @@ struct source_job {
     enum dane_state *dane_states; /* in it: MX */
 };
 
-struct source_job *source_job_new(enum source_kind, const char *domain, void *arg);
-/* Must not be under way. Accepts NULL. */
-void source_job_free(struct source_job *);
+/* The pool is one of struct source_job, and the caller's. */
+struct source_job *source_job_new(struct pool *, enum source_kind, const char *domain, void *arg);
+/* Gives it back. Must not be under way. Accepts NULL. */
+void source_job_free(struct pool *, struct source_job *);
 
 /* Begins, or begins again after source_job_stop. `finished` comes once, perhaps at once, and takes
  * the job. */

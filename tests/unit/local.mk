@@ -88,6 +88,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_store_db \
 	tests/unit/cached/test_store_writer \
 	tests/unit/cached/test_thread \
+	tests/unit/cached/test_pool \
 	tests/unit/cached/test_turn \
 	tests/unit/cached/test_store_crowd \
 	tests/unit/cached/test_cache_lmdb \
@@ -258,6 +259,9 @@ tests_unit_cached_test_store_crowd_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_thread_SOURCES = tests/unit/cached/test_thread.c
 tests_unit_cached_test_thread_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_thread_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_pool_SOURCES = tests/unit/cached/test_pool.c
+tests_unit_cached_test_pool_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_pool_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_turn_SOURCES = tests/unit/cached/test_turn.c
 tests_unit_cached_test_turn_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_turn_LDADD = $(UNIT_LIBS_CACHED)
