@@ -63,17 +63,10 @@ in_seconds(int64_t seconds)
     return clock_boot_ms() + seconds * SECOND_MS;
 }
 
-/* A time that is kept in seconds is rounded up: nothing that has to last ends early. */
-static uint32_t
-second_of(int64_t boot_ms)
-{
-    return (uint32_t)((boot_ms + SECOND_MS - 1) / SECOND_MS);
-}
-
 static uint32_t
 second_in(int64_t seconds)
 {
-    return second_of(in_seconds(seconds));
+    return clock_second_of(in_seconds(seconds));
 }
 
 static int64_t
@@ -172,6 +165,12 @@ cache_replace_old_ids(struct cache *c, struct entry *e, const struct record_old_
     cache_mem_settle(c->mem, e);
 }
 
+bool
+cache_policy_in_force(const struct entry *e, int64_t now_ms)
+{
+    return e != NULL && e->policy != NULL && now_ms < e->expires_s * SECOND_MS;
+}
+
 static bool
 was_tried_lately(const struct entry *e, int64_t now_ms)
 {
@@ -196,7 +195,7 @@ drop_old(struct cache *c, struct entry *e, int64_t now_ms)
         return e;
     if (!was_tried_lately(e, now_ms))
         cache_mem_drop_failure(c->mem, e);
-    if (e->policy == NULL || now_ms < e->expires_ms)
+    if (e->policy == NULL || cache_policy_in_force(e, now_ms))
         return e;
     cache_replace_policy(c, e, NULL);
     e->source = SOURCE_NONE;
@@ -337,8 +336,8 @@ cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, uint64
 {
     note_old_id(c, e, policy_id(policy));
     cache_replace_policy(c, e, policy);
-    e->expires_ms = in_seconds(policy_life_s(policy));
-    e->refresh_ms = in_seconds(refresh_after_s(c, policy));
+    e->expires_s = second_in(policy_life_s(policy));
+    e->refresh_s = second_in(refresh_after_s(c, policy));
     e->fetched_s = (uint32_t)clock_wall_s();
     e->source = SOURCE_FETCH;
     raise_seq(e, seq);
@@ -364,7 +363,7 @@ cache_set_none(struct cache *c, struct entry *e, enum sts_error outcome, uint32_
     (void)c;
     note_checked(e, kept_s);
     cache_clear_outcome(e);
-    if (e->policy != NULL && clock_boot_ms() < e->expires_ms)
+    if (cache_policy_in_force(e, clock_boot_ms()))
         return;
     e->outcome = (uint8_t)outcome;
     e->outcome_until_s = second_in(kept_s);
@@ -381,7 +380,7 @@ cache_set_unknown(struct cache *c, struct entry *e, enum sts_error outcome)
     cache_clear_outcome(e);
     e->backoff_s = wait_s;
     e->recheck_s = second_in(wait_s);
-    if (e->policy != NULL && clock_boot_ms() < e->expires_ms)
+    if (cache_policy_in_force(e, clock_boot_ms()))
         return;
     e->outcome = (uint8_t)outcome;
     e->outcome_unknown = 1;
@@ -409,7 +408,7 @@ void
 cache_note_fetch(struct entry *e, int64_t began_ms)
 {
     memmove(&e->tried_s[1], &e->tried_s[0], (CACHE_TRIES - 1) * sizeof e->tried_s[0]);
-    e->tried_s[0] = began_ms > 0 ? second_of(began_ms) : 1; /* before this host started */
+    e->tried_s[0] = began_ms > 0 ? clock_second_of(began_ms) : 1; /* before this host started */
 }
 
 int64_t
@@ -451,7 +450,7 @@ cache_note_failure(struct cache *c, struct entry *e, const char *id, uint64_t se
 void
 cache_put_off_refresh(struct cache *c, struct entry *e, uint32_t wait_s)
 {
-    e->refresh_ms = in_seconds(wait_s);
+    e->refresh_s = second_in(wait_s);
     cache_store_write(c->store, e);
 }
 

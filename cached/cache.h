@@ -58,8 +58,8 @@ struct entry {
     struct fetch_failure *failure; /* NULL: the last fetch did not fail */
     struct record_old_id *old_ids; /* RECORD_OLD_IDS of them, newest first; NULL: none */
     uint64_t seq; /* order of the policy, or of its tombstone, among the fetches of the farm */
-    int64_t expires_ms; /* end of the policy's term */
-    int64_t refresh_ms; /* a whole fetch is due */
+    uint32_t expires_s; /* end of the policy's term */
+    uint32_t refresh_s; /* a whole fetch is due */
     union {
         uint32_t fetched_s;    /* of the policy: wall time of its fetch */
         uint32_t stored_end_s; /* without one: wall time at which LMDB's, not in force, ended */
@@ -92,6 +92,9 @@ struct entry *cache_get(struct cache *, const char *domain, bool store_too);
 struct entry *cache_get_at(struct cache *, const char *domain, bool store_too, int64_t now_ms);
 /* As cache_get, but makes an empty entry when there is none. */
 struct entry *cache_want(struct cache *, const char *domain);
+/* True while the entry has a policy, and `now_ms` is within its term (RFC 8461 s3.2: max_age from
+ * its fetch). The entry may be NULL. */
+bool cache_policy_in_force(const struct entry *, int64_t now_ms);
 
 /* While pinned (counted) an entry stays where it is in memory. */
 void cache_pin(struct entry *);

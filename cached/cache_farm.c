@@ -14,12 +14,6 @@ enum {
     SKEW_S = 60      /* clocks of nodes may differ so much */
 };
 
-static bool
-is_in_force(const struct entry *e)
-{
-    return e->policy != NULL && clock_boot_ms() < e->expires_ms;
-}
-
 /* What the store has of it; the body lies in `bytes`. */
 static bool
 find_stored(struct cache *c, const char *domain, struct buf *bytes, struct record *record)
@@ -41,7 +35,7 @@ put_in_force(struct cache *c, struct entry *e, const struct record *record, stru
 {
     cache_replace_policy(c, e, policy);
     if (!cache_store_start_term(e, record)) /* in this very second */
-        e->expires_ms = e->refresh_ms = clock_boot_ms();
+        e->expires_s = e->refresh_s = (uint32_t)(clock_boot_ms() / SECOND_MS);
     e->seq = record->seq;
     e->source = SOURCE_REDIS;
     if (e->asked_day < (uint32_t)record->asked_day)
@@ -108,7 +102,7 @@ take_failure(struct cache *c, const struct record *record, bool to_memory)
     if (age_s < -SKEW_S || age_s > FAILURE_S + SKEW_S)
         return CACHE_USELESS; /* over, or somebody played it again */
     e = to_memory ? cache_want(c, record->domain) : cache_get(c, record->domain, false);
-    if (e == NULL || is_in_force(e))
+    if (e == NULL || cache_policy_in_force(e, clock_boot_ms()))
         return CACHE_SAME;
     if (e->seq >= record->seq)
         return compare(record->seq, e->seq);
@@ -183,7 +177,7 @@ give_policy(struct entry *e, struct buf *body, struct record *record, int64_t *l
     cache_store_record(e, record);
     buf_add(body, record->body.at, record->body.len);
     record->body = (struct span){buf_string(body), body->len};
-    *life_s = at_least_one((e->expires_ms - clock_boot_ms()) / SECOND_MS);
+    *life_s = at_least_one((e->expires_s * SECOND_MS - clock_boot_ms()) / SECOND_MS);
 }
 
 static bool
@@ -222,7 +216,7 @@ give_stored(struct cache *c, const char *domain, struct buf *body, struct record
     given = cache_store_start_term(&term, record);
     if (given) {
         record->fetched_s = term.fetched_s;
-        *life_s = at_least_one((term.expires_ms - clock_boot_ms()) / SECOND_MS);
+        *life_s = at_least_one((term.expires_s * SECOND_MS - clock_boot_ms()) / SECOND_MS);
     }
     policy_free(policy);
     return given;
@@ -237,7 +231,7 @@ cache_give(struct cache *c, const char *domain, struct buf *body, struct record 
     buf_reset(body);
     if (e == NULL)
         return give_stored(c, domain, body, record, life_s);
-    if (!is_in_force(e))
+    if (!cache_policy_in_force(e, clock_boot_ms()))
         return give_failure(e, record, life_s);
     give_policy(e, body, record, life_s);
     return true;

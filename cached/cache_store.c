@@ -8,6 +8,7 @@
 enum {
     DAY_S = 86400,
     AHEAD_MAX_S = 60, /* a fetch further in the future than this was noted by a wrong clock */
+    ROUNDED_S = 2,
     OVER_KEPT_S = 400 * DAY_S, /* a clock may be wrong by a year, whose battery is empty */
     ASIDE_MIN_S = DAY_S,
     ASIDE_MAX_S = 30 * DAY_S
@@ -92,39 +93,33 @@ cache_store_start_term(struct entry *e, const struct record *record)
     if (refresh_s < 0)
         refresh_s = life_s;
     e->fetched_s = (uint32_t)(ahead ? now_s : record->fetched_s);
-    e->expires_ms = clock_boot_ms() + left_s * SECOND_MS;
-    e->refresh_ms = e->expires_ms - (life_s - refresh_s) * SECOND_MS;
+    e->expires_s = clock_second_of(clock_boot_ms() + left_s * SECOND_MS);
+    e->refresh_s = (uint32_t)not_negative(e->expires_s - (life_s - refresh_s));
     if (refresh_s > life_s) /* it was set aside: overdue */
-        e->refresh_ms = clock_boot_ms();
+        e->refresh_s = (uint32_t)(clock_boot_ms() / SECOND_MS);
     return true;
-}
-
-/* To the nearest, so that a time written down again and again does not creep. */
-static int64_t
-to_seconds(int64_t ms)
-{
-    return (ms + (ms < 0 ? -SECOND_MS : SECOND_MS) / 2) / SECOND_MS;
 }
 
 /* The times are told from the boot clock anew each time: should the wall clock have been behind at
  * the fetch and set since, the record comes right. When it was set back, nobody knows whether it
- * was wrong before or is now: the later end is the one that loses nothing. */
+ * was wrong before or is now: the later end is the one that loses nothing. A difference that
+ * rounding can make is none: a time written down again and again does not creep. */
 void
 cache_store_record(struct entry *e, struct record *record)
 {
-    int64_t now_s = clock_wall_s(), now_ms = clock_boot_ms();
     int64_t fetched_s =
-        not_negative(now_s + to_seconds(e->expires_ms - now_ms) - policy_life_s(e->policy));
+        not_negative(clock_wall_of(e->expires_s * SECOND_MS) - policy_life_s(e->policy));
+    int64_t early_s = e->fetched_s - fetched_s;
     const char *id = policy_id(e->policy);
 
-    if (e->fetched_s > fetched_s + AHEAD_MAX_S)
+    if (early_s > AHEAD_MAX_S || (early_s >= -ROUNDED_S && early_s <= ROUNDED_S))
         fetched_s = e->fetched_s;
     e->fetched_s = (uint32_t)fetched_s;
     *record = (struct record){
         .kind = RECORD_POLICY,
         .seq = e->seq,
         .fetched_s = fetched_s,
-        .refresh_s = not_negative(now_s + to_seconds(e->refresh_ms - now_ms)),
+        .refresh_s = not_negative(clock_wall_of(e->refresh_s * SECOND_MS)),
         .asked_day = e->asked_day,
         .body = policy_body(e->policy),
     };

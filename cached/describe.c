@@ -75,12 +75,6 @@ mx_of(const struct policy *policy)
     return list;
 }
 
-static int64_t
-wall_of_boot(int64_t boot_ms)
-{
-    return clock_wall_s() + (boot_ms - clock_boot_ms()) / SECOND_MS;
-}
-
 static json_t *
 last_failure_of(const struct entry *e)
 {
@@ -92,7 +86,7 @@ last_failure_of(const struct entry *e)
     object = json_object();
     set_reason(object, f->error, f->detail, f->http_status);
     set_string(object, "id", f->id);
-    set_integer(object, "tried", wall_of_boot(cache_tried_ms(e, 0)));
+    set_integer(object, "tried", clock_wall_of(cache_tried_ms(e, 0)));
     return object;
 }
 
@@ -123,7 +117,7 @@ set_policy_of_judgement(json_t *object, const struct judgement *j)
     set_integer(object, "max_age", policy_max_age_s(j->policy));
     set_integer(object, "expires", j->expires_s);
     set_integer(object, "fetched", j->entry->fetched_s);
-    set_integer(object, "refresh", wall_of_boot(j->entry->refresh_ms));
+    set_integer(object, "refresh", clock_wall_of(j->entry->refresh_s * SECOND_MS));
 }
 
 /* The line that the `verdict` map would answer. */
@@ -167,7 +161,7 @@ probes_of(const struct judgement *j)
         set_string(probe, "result", probes_word(&p->memory));
         set_string(probe, "detail", p->memory.detail);
         if (p->memory.state == PROBE_KNOWN)
-            set_integer(probe, "until", wall_of_boot(clock_boot_ms() + p->memory.left_ms));
+            set_integer(probe, "until", clock_wall_of(clock_boot_ms() + p->memory.left_ms));
         else
             json_object_set_new(probe, "until", json_null());
         json_array_append_new(list, probe);

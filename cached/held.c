@@ -45,7 +45,7 @@ note_entry(struct entry *e, void *arg)
 {
     struct held *h = arg;
 
-    if (e->policy == NULL || e->expires_ms <= h->began_ms)
+    if (!cache_policy_in_force(e, h->began_ms))
         return;
     if (!h->note_all && h->began_s - e->fetched_s > WRITE_DELAY_S)
         return;
@@ -119,16 +119,16 @@ held_position(const struct held *h)
 static bool
 show_entry(const struct entry *e, held_each_fn *each, void *arg)
 {
-    int64_t now_ms = clock_boot_ms(), now_s = clock_wall_s();
+    int64_t now_ms = clock_boot_ms();
 
-    if (e == NULL || e->policy == NULL || e->expires_ms <= now_ms)
+    if (!cache_policy_in_force(e, now_ms))
         return false;
     each(&(struct held_policy){.domain = e->domain,
                                .id = policy_id(e->policy),
                                .policy = e->policy,
                                .fetched_s = e->fetched_s,
                                .expires_s = verdict_expires_s(e, now_ms),
-                               .refresh_s = now_s + (e->refresh_ms - now_ms) / SECOND_MS},
+                               .refresh_s = clock_wall_of(e->refresh_s * SECOND_MS)},
          arg);
     return true;
 }

@@ -43,7 +43,7 @@ record_missing(struct resolution *r, enum sts_error error, const struct txt_resu
     bool unknown = sts_error_is_dns(error);
 
     query_note_trouble(r, error, result->detail, 0);
-    if (verdict_policy_in_force(e, now))
+    if (cache_policy_in_force(e, now))
         cache_set_checked(cache, e, unknown ? LOOKUP_RETRY_S : result->ttl_s);
     else if (unknown)
         cache_set_unknown(cache, e, error);
@@ -57,7 +57,7 @@ after_record(struct resolution *r)
 {
     const struct entry *e = r->entry;
     int64_t now = clock_boot_ms();
-    bool in_force = verdict_policy_in_force(e, now);
+    bool in_force = cache_policy_in_force(e, now);
 
     if (!r->record_found) {
         if (!r->force_fetch || !in_force)
@@ -315,7 +315,7 @@ finish(struct resolution *r)
 
     if (r->fetched)
         result.outcome = REFETCH_RENEWED;
-    else if (verdict_policy_in_force(r->entry, clock_boot_ms()))
+    else if (cache_policy_in_force(r->entry, clock_boot_ms()))
         result.outcome = REFETCH_KEPT;
     else
         result.outcome = REFETCH_NO_POLICY;
@@ -384,7 +384,7 @@ query_begin_background(struct query_engine *q, struct entry *e, bool force_fetch
     struct resolution *r;
 
     if (inflight_find(q->inflight, e->domain) != NULL ||
-        !inflight_has_room(q->inflight, e->domain, verdict_policy_in_force(e, clock_boot_ms())))
+        !inflight_has_room(q->inflight, e->domain, cache_policy_in_force(e, clock_boot_ms())))
         return false;
     r = query_begin(q, e, STEP_TXT);
     r->force_fetch = force_fetch;
@@ -521,7 +521,7 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
             return answer_now(q, question, e, now_ms, now);
         need = VERDICT_NEEDS_RECHECK;
     }
-    r = join_or_begin(q, question, need, verdict_policy_in_force(e, now_ms));
+    r = join_or_begin(q, question, need, cache_policy_in_force(e, now_ms));
     if (r == NULL) {
         verdict_in_doubt(need, false, STS_OVERLOAD, now);
         speak(q, now, now_ms - question->arrived_ms);

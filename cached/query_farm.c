@@ -39,10 +39,10 @@ is_settled(const struct resolution *r)
         return false;
     if (!query_may_fetch(e, r->id, now))
         return true;
-    if (!verdict_policy_in_force(e, now))
+    if (!cache_policy_in_force(e, now))
         return false;
     if (r->force_fetch)
-        return now < e->refresh_ms;
+        return now < e->refresh_s * SECOND_MS;
     return strcmp(policy_id(e->policy), r->id) == 0 || cache_id_is_old(e, r->id);
 }
 

@@ -26,14 +26,14 @@ fetch_failed(struct resolution *r, const struct fetch_result *result)
 {
     struct query_engine *q = r->engine;
     struct entry *e = r->entry;
-    int64_t left_s = (e->expires_ms - clock_boot_ms()) / SECOND_MS;
+    int64_t left_s = (e->expires_s * SECOND_MS - clock_boot_ms()) / SECOND_MS;
     int64_t retry_s = left_s / 8;
 
     query_note_trouble(r, result->error, result->detail, result->http_status);
     q->stats->fetches_failed[result->error]++;
     retry_s = retry_s < RETRY_MIN_S ? RETRY_MIN_S : retry_s > RETRY_MAX_S ? RETRY_MAX_S : retry_s;
     cache_note_failure(q->cache, e, r->id, r->seq, result);
-    if (!verdict_policy_in_force(e, clock_boot_ms()))
+    if (!cache_policy_in_force(e, clock_boot_ms()))
         return;
     cache_put_off_refresh(q->cache, e, (uint32_t)retry_s);
     q->stats->refreshes_failed++;
@@ -50,7 +50,7 @@ policy_fetched(struct resolution *r, struct policy *policy)
     struct query_engine *q = r->engine;
     struct entry *e = r->entry;
 
-    if (verdict_policy_in_force(e, clock_boot_ms()) && verdict_is_weaker(e->policy, policy)) {
+    if (cache_policy_in_force(e, clock_boot_ms()) && verdict_is_weaker(e->policy, policy)) {
         q->stats->weakened++;
         log_warning("alarm: the policy of %s became weaker: mode %s to %s, id %s to %s", e->domain,
                     policy_mode_name(policy_mode(e->policy)), policy_mode_name(policy_mode(policy)),
@@ -71,7 +71,7 @@ on_fetch(const struct fetch_result *result, void *arg)
 
     r->job = NULL;
     if (r->entry->seq > r->seq && r->seq != 0) { /* the farm has the result of a later fetch */
-        r->fetched = verdict_policy_in_force(r->entry, clock_boot_ms());
+        r->fetched = cache_policy_in_force(r->entry, clock_boot_ms());
         query_take_up(r, STEP_SHARE);
         return;
     }

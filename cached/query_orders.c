@@ -28,8 +28,8 @@ query_keep_fresh(struct query_engine *q, struct entry *e, int64_t now)
 {
     bool fetch = false, look;
 
-    if (verdict_policy_in_force(e, now)) {
-        fetch = now >= e->refresh_ms && query_may_fetch(e, policy_id(e->policy), now);
+    if (cache_policy_in_force(e, now)) {
+        fetch = now >= e->refresh_s * SECOND_MS && query_may_fetch(e, policy_id(e->policy), now);
         look = now >= e->recheck_s * SECOND_MS;
     } else if (now < e->outcome_until_s * SECOND_MS) {
         look = false;
@@ -48,7 +48,7 @@ query_refresh(struct query_engine *q, const char *domain)
     struct entry *e = cache_get(q->cache, domain, true);
     int64_t now = clock_boot_ms();
 
-    if (!verdict_policy_in_force(e, now) || !query_may_fetch(e, policy_id(e->policy), now) ||
+    if (!cache_policy_in_force(e, now) || !query_may_fetch(e, policy_id(e->policy), now) ||
         !query_begin_background(q, e, true))
         return false;
     q->stats->refreshes++;
@@ -61,7 +61,7 @@ query_recheck(struct query_engine *q, const char *domain)
     struct entry *e = cache_get(q->cache, domain, false);
     int64_t now = clock_boot_ms();
 
-    if (verdict_policy_in_force(e, now) && cache_checked_ago_ms(e, now) >= VERDICT_RECHECK_MS)
+    if (cache_policy_in_force(e, now) && cache_checked_ago_ms(e, now) >= VERDICT_RECHECK_MS)
         (void)query_begin_background(q, e, false);
 }
 

@@ -7,12 +7,6 @@
 enum { COMPARED_MAX = 64 };
 
 bool
-verdict_policy_in_force(const struct entry *e, int64_t now_ms)
-{
-    return e != NULL && e->policy != NULL && now_ms < e->expires_ms;
-}
-
-bool
 verdict_failure_stands(const struct entry *e, int64_t now_ms)
 {
     return e != NULL && e->failure != NULL && now_ms - cache_tried_ms(e, 0) < VERDICT_FAILURE_MS;
@@ -24,7 +18,7 @@ int64_t
 verdict_expires_s(const struct entry *e, int64_t now_ms)
 {
     int64_t by_fetch = (int64_t)e->fetched_s + policy_life_s(e->policy);
-    int64_t by_boot_clock = clock_wall_s() + (e->expires_ms - now_ms) / SECOND_MS;
+    int64_t by_boot_clock = clock_wall_s() + (e->expires_s * SECOND_MS - now_ms) / SECOND_MS;
     int64_t apart = by_fetch - by_boot_clock;
 
     return apart >= -1 && apart <= 1 ? by_fetch : by_boot_clock;
@@ -172,7 +166,7 @@ verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx wan
     out->dane = NULL;
     out->dane_error = STS_OK;
     out->dane_failed = out->had_dane = false;
-    if (verdict_policy_in_force(entry, now_ms))
+    if (cache_policy_in_force(entry, now_ms))
         return judge_policy(out, want, host_only, now_ms);
     return entry != NULL ? judge_absence(out, now_ms) : VERDICT_NEEDS_TXT;
 }

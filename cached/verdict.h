@@ -81,8 +81,6 @@ enum verdict_need verdict_judge_probes(struct judgement *, int64_t patience_ms, 
 void verdict_in_doubt(enum verdict_need need, bool record_found, enum sts_error reason,
                       struct judgement *);
 
-/* True while the entry's policy is in force at `now_ms` (RFC 8461 s3.2: max_age from its fetch). */
-bool verdict_policy_in_force(const struct entry *, int64_t now_ms);
 /* Wall time at which the entry's policy ends: as its fetch's wall time gives it (so that it does
  * not jitter), unless the clock was set since; then as the boot clock does, by which it really
  * ends. */

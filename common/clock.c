@@ -23,6 +23,18 @@ clock_wall_s(void)
     return faked ? fake_wall_s : (int64_t)time(NULL);
 }
 
+uint32_t
+clock_second_of(int64_t boot_ms)
+{
+    return (uint32_t)((boot_ms + SECOND_MS - 1) / SECOND_MS);
+}
+
+int64_t
+clock_wall_of(int64_t boot_ms)
+{
+    return clock_wall_s() + (boot_ms - clock_boot_ms()) / SECOND_MS;
+}
+
 struct timeval
 clock_timeval(int64_t ms)
 {

@@ -14,6 +14,12 @@ int64_t clock_boot_ms(void);
 /* Seconds since 1970 (CLOCK_REALTIME); may step either way. */
 int64_t clock_wall_s(void);
 
+/* The boot time in seconds, rounded up: nothing that has to last ends early. */
+uint32_t clock_second_of(int64_t boot_ms);
+
+/* The wall time at a boot time, as both clocks go now. */
+int64_t clock_wall_of(int64_t boot_ms);
+
 /* A wait, as event loops want it; nothing for a negative one. */
 struct timeval clock_timeval(int64_t ms);
 

@@ -104,7 +104,7 @@ test_refresh_is_spread(void **state)
             int64_t after_s;
 
             set_policy(cache, DOMAIN, cases[i].max_age_s);
-            after_s = (cache_get(cache, DOMAIN, false)->refresh_ms - boot_ms) / 1000;
+            after_s = (cache_get(cache, DOMAIN, false)->refresh_s * SECOND_MS - boot_ms) / 1000;
             least = after_s < least ? after_s : least;
             most = after_s > most ? after_s : most;
         }
@@ -259,7 +259,7 @@ test_policy_in_force_is_not_weakened(void **state)
     assert_int_equal(e->outcome, STS_OK);
     assert_false(e->outcome_unknown);
     assert_non_null(e->policy);
-    assert_int_equal(e->expires_ms - boot_ms, HOUR_S * 1000);
+    assert_int_equal(e->expires_s * SECOND_MS - boot_ms, HOUR_S * 1000);
     cache_free(cache);
 }
 
@@ -359,12 +359,12 @@ test_failed_refresh_is_put_off(void **state)
     e = cache_get(cache, DOMAIN, true);
     cache_note_failure(cache, e, "id2", 0, &failure);
     cache_put_off_refresh(cache, e, 600);
-    assert_int_equal(e->refresh_ms, boot_ms + 600000);
+    assert_int_equal(e->refresh_s * SECOND_MS, boot_ms + 600000);
     assert_string_equal(policy_id(e->policy), "id1");
     reopen(&store, &cache);
     e = cache_get(cache, DOMAIN, true);
-    assert_int_equal(e->refresh_ms, boot_ms + 600000);
-    assert_int_equal(e->expires_ms, boot_ms + INT64_C(6000) * DAY_S);
+    assert_int_equal(e->refresh_s * SECOND_MS, boot_ms + 600000);
+    assert_int_equal(e->expires_s * SECOND_MS, boot_ms + INT64_C(6000) * DAY_S);
     close_all(store, cache);
 }
 

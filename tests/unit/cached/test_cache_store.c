@@ -8,6 +8,7 @@
 
 #include "cached/cache_lmdb.h"
 #include "cached/cache_store.h"
+#include "common/clock.h"
 #include "tests/unit/cached/cache_samples.h"
 
 static void
@@ -16,18 +17,18 @@ test_restart_keeps_the_rest_of_the_term(void **state)
     struct store *store;
     struct cache *cache;
     const struct entry *e;
-    int64_t refresh_ms;
+    uint32_t refresh_s;
 
     (void)state;
     open_all(&store, &cache);
     set_policy(cache, DOMAIN, 7 * DAY_S);
-    refresh_ms = cache_get(cache, DOMAIN, false)->refresh_ms;
+    refresh_s = cache_get(cache, DOMAIN, false)->refresh_s;
     pass(2 * HOUR_S);
     reopen(&store, &cache);
     assert_null(cache_get(cache, DOMAIN, false));
     e = cache_get(cache, DOMAIN, true);
-    assert_int_equal(e->expires_ms, BOOT_MS + INT64_C(7000) * DAY_S);
-    assert_int_equal(e->refresh_ms, refresh_ms / 1000 * 1000);
+    assert_int_equal(e->expires_s * SECOND_MS, BOOT_MS + INT64_C(7000) * DAY_S);
+    assert_int_equal(e->refresh_s, refresh_s);
     assert_int_equal(e->fetched_s, WALL_S);
     assert_int_equal(e->source, SOURCE_LMDB);
     assert_int_equal(cache_checked_ago_ms(e, boot_ms), UINT32_MAX);
@@ -38,7 +39,7 @@ test_restart_keeps_the_rest_of_the_term(void **state)
     pass(HOUR_S);
     reopen(&store, &cache);
     e = cache_get(cache, DOMAIN, true);
-    assert_int_equal(e->expires_ms - boot_ms, INT64_C(1000) * (7 * DAY_S - 3 * HOUR_S));
+    assert_int_equal(e->expires_s * SECOND_MS - boot_ms, INT64_C(1000) * (7 * DAY_S - 3 * HOUR_S));
     close_all(store, cache);
 }
 
@@ -54,7 +55,8 @@ test_fetch_in_the_future_counts_as_now_once(void **state)
     set_policy(cache, DOMAIN, HOUR_S);
     step_wall_clock(-DAY_S);
     reopen(&store, &cache);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + HOUR_S * 1000);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_s * SECOND_MS,
+                     boot_ms + HOUR_S * 1000);
     for (int i = 0; i < 5; i++) { /* a restart is no new fetch */
         pass(HOUR_S / 6);
         reopen(&store, &cache);
@@ -93,9 +95,9 @@ test_policy_outlives_a_start_with_the_clock_ahead(void **state)
             reopen(&store, &cache);
         assert_true(has_policy(cache, DOMAIN));
         e = cache_get(cache, DOMAIN, true);
-        assert_int_equal(e->expires_ms, boot_ms + (HOUR_S - 60) * 1000);
+        assert_int_equal(e->expires_s * SECOND_MS, boot_ms + (HOUR_S - 60) * 1000);
         assert_int_equal(e->outcome, STS_OK);
-        assert_int_equal(e->refresh_ms, boot_ms);
+        assert_int_equal(e->refresh_s * SECOND_MS, boot_ms);
         assert_int_equal(stored(store).refresh_s, wall_s);
         close_all(store, cache);
         teardown(state);
@@ -120,7 +122,7 @@ test_early_end_in_memory_is_none_on_disk(void **state)
     pass(DAY_S);
     assert_false(has_policy(cache, DOMAIN));
     reopen(&store, &cache);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + DAY_S * 1000);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_s * SECOND_MS, boot_ms + DAY_S * 1000);
     close_all(store, cache);
 }
 
@@ -175,7 +177,8 @@ test_small_step_back_does_not_lengthen(void **state)
     set_policy(cache, DOMAIN, HOUR_S);
     step_wall_clock(-50);
     reopen(&store, &cache);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + HOUR_S * 1000);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_s * SECOND_MS,
+                     boot_ms + HOUR_S * 1000);
     close_all(store, cache);
 }
 
@@ -195,7 +198,8 @@ test_writing_with_the_clock_behind_ends_nothing(void **state)
     step_wall_clock(DAY_S);
     pass(60);
     reopen(&store, &cache);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms, boot_ms + (HOUR_S - 60) * 1000);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_s * SECOND_MS,
+                     boot_ms + (HOUR_S - 60) * 1000);
     close_all(store, cache);
 }
 
@@ -216,8 +220,33 @@ test_writing_corrects_the_time_of_fetch(void **state)
     cache_note_asked(cache, cache_get(cache, DOMAIN, true));
     reopen(&store, &cache);
     assert_int_equal(cache_get(cache, DOMAIN, true)->fetched_s, WALL_S);
-    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_ms,
+    assert_int_equal(cache_get(cache, DOMAIN, true)->expires_s * SECOND_MS,
                      boot_ms + INT64_C(1000) * (DAY_S - HOUR_S));
+    close_all(store, cache);
+}
+
+/* The wall clock's seconds begin between those of the boot clock, and each reading and writing
+ * falls where rounding adds most. */
+static void
+test_writing_again_and_again_does_not_creep(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, HOUR_S);
+    boot_ms++;
+    for (int second = 1; second <= 60; second++) {
+        pass(0);
+        reopen(&store, &cache);
+        assert_true(has_policy(cache, DOMAIN));
+        boot_ms++;
+        step_wall_clock(1);
+        cache_put_off_refresh(cache, cache_get(cache, DOMAIN, true), HOUR_S);
+        assert_int_equal(stored(store).fetched_s, WALL_S);
+        boot_ms += 999;
+    }
     close_all(store, cache);
 }
 
@@ -341,6 +370,7 @@ main(void)
         IN_DIRECTORY(test_small_step_back_does_not_lengthen),
         IN_DIRECTORY(test_writing_with_the_clock_behind_ends_nothing),
         IN_DIRECTORY(test_writing_corrects_the_time_of_fetch),
+        IN_DIRECTORY(test_writing_again_and_again_does_not_creep),
         IN_DIRECTORY(test_seq_rises_with_each_policy),
         IN_DIRECTORY(test_unusable_stored_body_is_deleted),
         IN_DIRECTORY(test_day_of_question_is_written_once_a_day),

@@ -93,7 +93,7 @@ static const struct row {
      ""},
     /* a policy */
     {"mode none",
-     {.mode = "none", .expires_in_ms = 1},
+     {.mode = "none", .expires_in_s = 1},
      true,
      false,
      VERDICT_FINAL,
@@ -101,7 +101,7 @@ static const struct row {
      STS_OK,
      ""},
     {"mode testing",
-     {.mode = "testing", .expires_in_ms = 1, .mx = "mx: x.test\n"},
+     {.mode = "testing", .expires_in_s = 1, .mx = "mx: x.test\n"},
      true,
      false,
      VERDICT_FINAL,
@@ -264,7 +264,7 @@ judges(void **state)
         for (size_t k = 0; k < j.host_count; k++)
             strcat(strcat(hosts, k > 0 ? " " : ""), j.hosts[k]);
         assert_string_equal(hosts, row->hosts);
-        assert_int_equal(j.policy != NULL, row->facts.expires_in_ms > 0);
+        assert_int_equal(j.policy != NULL, row->facts.expires_in_s > 0);
         assert_string_equal(j.detail, j.reason == STS_TLS_NAME ? "why" : "");
         assert_int_equal(j.http_status, j.reason == STS_TLS_NAME ? 503 : 0);
         verdict_sample_free(e);
@@ -285,7 +285,7 @@ knows_nothing_without_an_entry(void **state)
 static void
 tells_the_term_in_wall_time(void **state)
 {
-    struct facts facts = {.mode = "testing", .mx = "mx: a.test\n", .expires_in_ms = 3600 * 1000};
+    struct facts facts = {.mode = "testing", .mx = "mx: a.test\n", .expires_in_s = 3600};
     struct entry *e = verdict_sample(&facts);
     struct judgement j;
 

@@ -124,7 +124,7 @@ static const struct {
      .want = VERDICT_NO_MX,
      .verdict = VERDICT_SECURE},
     {"mode testing",
-     {.mode = "testing", .expires_in_ms = 1, LISTED, MX_SET, HOSTS_LISTED},
+     {.mode = "testing", .expires_in_s = 1, LISTED, MX_SET, HOSTS_LISTED},
      .states = {DANE_USABLE, DANE_USABLE},
      .want = VERDICT_MX_DANE,
      .verdict = VERDICT_TESTING},

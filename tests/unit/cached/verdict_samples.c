@@ -42,7 +42,7 @@ verdict_sample(const struct facts *f)
 
     if (f->mode != NULL)
         e->policy = verdict_sample_policy(f->mode, f->mx);
-    e->expires_ms = NOW_MS + f->expires_in_ms;
+    e->expires_s = (uint32_t)(NOW_MS / 1000 + f->expires_in_s);
     if (f->checked_ago_ms != 0)
         e->checked_ms = (uint32_t)(NOW_MS - f->checked_ago_ms);
     if (f->has_mx_set)

@@ -4,13 +4,13 @@
 
 #include "cached/verdict.h"
 
-enum { NOW_MS = 500 * 1000 * 1000, WALL_S = 1790000000, SOON_MS = 1, DAY_MS = 86400 * 1000 };
+enum { NOW_MS = 500 * 1000 * 1000, WALL_S = 1790000000, SOON_S = 1, DAY_MS = 86400 * 1000 };
 
 /* Facts about a domain: with `mode` there is a policy for `mx`, with `mx_hosts` an MX set, with
  * `failure` a failed fetch. Times count from now; a time not given is long ago. */
 struct facts {
     const char *mode, *mx;
-    int expires_in_ms;
+    int expires_in_s;
     int checked_ago_ms;
     bool has_mx_set;
     enum sts_error mx_error;
@@ -23,9 +23,9 @@ struct facts {
     int tried_ago_ms;
 };
 
-#define ENFORCE .mode = "enforce", .expires_in_ms = SOON_MS
+#define ENFORCE .mode = "enforce", .expires_in_s = SOON_S
 #define LISTED .mx = "mx: mx1.a.test\nmx: *.b.test\n"
-#define MX_SET .has_mx_set = true, .mx_until_ms = SOON_MS
+#define MX_SET .has_mx_set = true, .mx_until_ms = SOON_S
 #define OUTCOME(error, until_s) .outcome = error, .outcome_until_s = until_s
 #define UNKNOWN(until_s, wait_s)                                                                   \
     OUTCOME(STS_DNS_TIMEOUT, until_s), .unknown = true, .backoff_s = wait_s
