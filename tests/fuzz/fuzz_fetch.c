@@ -16,7 +16,13 @@
 #include "common/policy.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { INPUT_MAX = 100 * 1000, SEND_BUFFER = 1 << 20, PIECE_MAX = 31, PIECES_MAX = 400 };
+enum {
+    INPUT_MAX = 100 * 1000,
+    SEND_BUFFER = 1 << 20,
+    PIECE_MAX = 31,
+    PIECES_MAX = 400,
+    PATIENCE_MS = 60 * 1000 /* libFuzzer gives up before */
+};
 
 static struct event_base *base;
 static struct fetch_transfer_rules rules;
@@ -235,8 +241,10 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sockaddr_storage address = {.ss_family = AF_INET};
-    const struct fetch_order order = {
-        .domain = "example.com", .address = &address, .connect_ms = 5000, .total_ms = 5000};
+    const struct fetch_order order = {.domain = "example.com",
+                                      .address = &address,
+                                      .connect_ms = PATIENCE_MS,
+                                      .total_ms = PATIENCE_MS};
     struct outcome outcome = {.calls = 0};
 
     if (base == NULL)
