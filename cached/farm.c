@@ -363,13 +363,13 @@ farm_tell(struct farm *farm, const char *name)
 bool
 farm_is_up(const struct farm *farm)
 {
-    return farm != NULL && redis_link_is_up(farm->link);
+    return farm != NULL && farm->link != NULL && redis_link_is_up(farm->link);
 }
 
 bool
 farm_is_blind(const struct farm *farm)
 {
-    return farm != NULL && !farm->copied && !redis_link_is_up(farm->link);
+    return farm != NULL && !farm->copied && !farm_is_up(farm);
 }
 
 static void
@@ -414,19 +414,36 @@ on_beat(evutil_socket_t fd, short what, void *arg)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
+static const struct redis_link_events link_events = {.up = on_up, .down = on_down};
+
+static struct farm_key *
+read_key(const struct settings *s, char *why, size_t size)
+{
+    return s->redis.key_file == NULL ? farm_key_none()
+                                     : farm_key_read(s->redis.key_file, why, size);
+}
+
+bool
+farm_files_are_good(struct event_base *base, const struct settings *s, char *why, size_t size)
+{
+    struct farm_key *key = read_key(s, why, size);
+    struct redis_link *link =
+        key != NULL ? redis_link_new(base, s, &link_events, NULL, why, size) : NULL;
+
+    redis_link_free(link);
+    farm_key_free(key);
+    return link != NULL;
+}
+
 static bool
 open_parts(struct farm *farm, char *why, size_t size)
 {
-    static const struct redis_link_events events = {.up = on_up, .down = on_down};
     const struct settings *s = farm->settings;
 
-    if (s->redis.key_file == NULL)
-        farm->key = farm_key_none();
-    else
-        farm->key = farm_key_read(s->redis.key_file, why, size);
+    farm->key = read_key(s, why, size);
     if (farm->key == NULL)
         return false;
-    farm->link = redis_link_new(farm->base, s, &events, farm, why, size);
+    farm->link = redis_link_new(farm->base, s, &link_events, farm, why, size);
     if (farm->link == NULL)
         return false;
     farm->redis = cache_redis_new(farm->base, farm->link, farm->key, s->redis.prefix, farm->stats);

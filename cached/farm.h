@@ -29,6 +29,10 @@ struct farm_events {
  */
 MUST_CHECK struct farm *farm_new(struct event_base *, const struct settings *, struct cache *,
                                  struct store *, struct stats *, char *why, size_t size);
+/* True when farm_new could read all files that it needs with these settings; nothing is connected.
+ * False: `why`. */
+MUST_CHECK bool farm_files_are_good(struct event_base *, const struct settings *, char *why,
+                                    size_t size);
 void farm_watch(struct farm *, const struct farm_events *, void *arg);
 /* Leaves the registry, which may run the loop for the redis timeout, and closes; jobs end without a
  * callback, and nobody is told of events any more. Accepts NULL. */

@@ -208,13 +208,18 @@ start_metrics(struct program *p)
     return p->metrics != NULL;
 }
 
-/* Without a Redis in the settings this host is alone. */
+static bool
+is_alone(const struct settings *s)
+{
+    return s->redis.server == NULL && s->redis.sentinels.count == 0;
+}
+
 static bool
 join_farm(struct program *p)
 {
     const struct settings *s = p->settings;
 
-    if (s->redis.server == NULL && s->redis.sentinels.count == 0)
+    if (is_alone(s))
         return true;
     p->farm = farm_new(p->base, s, p->cache, p->store, &p->stats, p->why, sizeof p->why);
     if (p->farm != NULL)
@@ -325,23 +330,34 @@ run(struct program *p)
     return DAEMON_EXIT_OK;
 }
 
-/* -t: also what the source reads when it starts: CA file, DNS servers, allowed addresses. */
+/* What the source reads when it starts: CA file, DNS servers, allowed addresses. */
+static bool
+test_source(struct program *p, struct event_base *base)
+{
+    struct source *source = source_new(base, p->settings, p->why, sizeof p->why);
+
+    if (source == NULL)
+        name_line(p, p->settings);
+    source_free(source);
+    return source != NULL;
+}
+
+/* -t: also the files that only a start reads, as whom it reads them. */
 static int
 test(struct program *p)
 {
-    struct event_base *base;
-    struct source *source;
+    const struct settings *s = p->settings;
+    struct event_base *base = event_base_new();
+    bool good = (geteuid() != 0 || s->user == NULL ||
+                 daemon_drop_privileges(s->user, p->why, sizeof p->why)) &&
+                test_source(p, base) &&
+                (is_alone(s) || farm_files_are_good(base, s, p->why, sizeof p->why));
 
-    base = event_base_new();
-    source = source_new(base, p->settings, p->why, sizeof p->why);
-    if (source == NULL) {
-        name_line(p, p->settings);
+    if (!good)
         fprintf(stderr, "sts-cached: %s\n", p->why);
-    }
-    source_free(source);
     event_base_free(base);
     settings_free(p->settings);
-    return source != NULL ? DAEMON_EXIT_OK : DAEMON_EXIT_FAILURE;
+    return good ? DAEMON_EXIT_OK : DAEMON_EXIT_FAILURE;
 }
 
 int

@@ -2,16 +2,15 @@
  * tries it waits (WAITING). */
 #include "cached/redis_link.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/stat.h>
 
 #include "cached/redis_sentinel.h"
 #include "cached/settings.h"
+#include "cached/settings_redis.h"
 #include "common/chance.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -20,8 +19,7 @@ enum {
     RETRY_FIRST_MS = 50,
     RETRY_MAX_MS = 2000,
     STEADY_MS = 5000, /* up for so long, the next loss is a new story */
-    WHY_SIZE = 256,
-    PASSWORD_MAX = 512
+    WHY_SIZE = 256
 };
 
 enum state { WAITING, LOOKING, TRYING, UP };
@@ -352,30 +350,10 @@ static bool
 read_password(struct redis_link *link, char *why, size_t size)
 {
     const char *path = link->settings->redis.password_file;
-    char line[PASSWORD_MAX + 2];
-    struct stat st;
-    FILE *file;
-    bool good;
 
-    if (path == NULL)
-        return true;
-    file = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "re") : NULL;
-    if (file == NULL) {
-        snprintf(why, size, "redis password-file: %s: %s", path,
-                 errno != 0 ? strerror(errno) : "not a regular file");
-        return false;
-    }
-    good = fgets(line, sizeof line, file) != NULL;
-    fclose(file);
-    if (good)
-        line[strcspn(line, "\r\n")] = '\0';
-    good = good && line[0] != '\0' && strlen(line) <= PASSWORD_MAX;
-    if (good)
-        link->password = alloc_string(line);
-    else
-        snprintf(why, size, "redis password-file: %s: the first line is no password", path);
-    explicit_bzero(line, sizeof line);
-    return good;
+    if (path != NULL)
+        link->password = settings_redis_password(path, why, size);
+    return path == NULL || link->password != NULL;
 }
 
 static bool
@@ -418,7 +396,6 @@ redis_link_new(struct event_base *base, const struct settings *settings,
     TAILQ_INIT(&link->lost);
     link->again = evtimer_new(base, on_again, link);
     link->lost_timer = evtimer_new(base, on_lost, link);
-    errno = 0;
     if (read_password(link, why, size) && read_tls(link, why, size) &&
         read_address(link, why, size)) {
         event_add(link->again, &(struct timeval){0, 0});

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,6 +32,15 @@ static bool
 is_used(const struct settings *s)
 {
     return s->redis.server != NULL || s->redis.sentinels.count > 0;
+}
+
+/* Somebody meant to join a farm. */
+static void
+warn_unused(const struct settings *s)
+{
+    if (s->redis.key_file != NULL || s->redis.password_file != NULL || s->redis.username != NULL ||
+        s->redis.tls)
+        log_warning("redis: neither server nor sentinels are given: this host is alone");
 }
 
 /* --- options beside each other ---------------------------------------------------------------- */
@@ -114,27 +124,36 @@ check_secrecy(const struct settings *s, const struct complaint *to)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
+static FILE *
+open_regular(const char *path, char *why, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    FILE *file = NULL;
+
+    if (fd < 0 || fstat(fd, &st) != 0)
+        snprintf(why, size, "%s: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        snprintf(why, size, "%s: not a regular file", path);
+    else if ((file = fdopen(fd, "r")) == NULL)
+        snprintf(why, size, "%s: %s", path, strerror(errno));
+    if (file == NULL && fd >= 0)
+        close(fd);
+    return file;
+}
+
 static bool
 check_file(const char *option, const char *path, const struct complaint *to)
 {
-    int fd;
-    struct stat st;
-    bool good;
+    FILE *file;
 
     if (path == NULL)
         return true;
     *to->option = option;
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    good = fd >= 0 && fstat(fd, &st) == 0;
-    if (!good) {
-        snprintf(to->why, to->size, "%s: %s", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        good = false;
-        snprintf(to->why, to->size, "%s: not a regular file", path);
-    }
-    if (fd >= 0)
-        close(fd);
-    return good;
+    file = open_regular(path, to->why, to->size);
+    if (file != NULL)
+        fclose(file);
+    return file != NULL;
 }
 
 static bool
@@ -150,10 +169,46 @@ check_key_file(const struct settings *s, const struct complaint *to)
     return key != NULL;
 }
 
+char *
+settings_redis_password(const char *path, char *why, size_t size)
+{
+    char line[SETTINGS_PASSWORD_MAX + sizeof "\r\n"], *password = NULL;
+    FILE *file = open_regular(path, why, size);
+
+    if (file == NULL)
+        return NULL;
+    if (fgets(line, sizeof line, file) == NULL)
+        line[0] = '\0';
+    fclose(file);
+    line[strcspn(line, "\r\n")] = '\0';
+    if (line[0] != '\0' && strlen(line) <= SETTINGS_PASSWORD_MAX)
+        password = alloc_string(line);
+    else
+        snprintf(why, size, "%s: the first line is no password (1 to %d bytes)", path,
+                 SETTINGS_PASSWORD_MAX);
+    explicit_bzero(line, sizeof line);
+    return password;
+}
+
+static bool
+check_password_file(const struct settings *s, const struct complaint *to)
+{
+    char *password;
+
+    if (s->redis.password_file == NULL)
+        return true;
+    *to->option = "password-file";
+    password = settings_redis_password(s->redis.password_file, to->why, to->size);
+    if (password != NULL)
+        explicit_bzero(password, strlen(password));
+    free(password);
+    return password != NULL;
+}
+
 static bool
 check_files(const struct settings *s, const struct complaint *to)
 {
-    return check_key_file(s, to) && check_file("password-file", s->redis.password_file, to) &&
+    return check_key_file(s, to) && check_password_file(s, to) &&
            (!s->redis.tls || (check_file("ca-file", s->redis.ca_file, to) &&
                               check_file("cert-file", s->redis.cert_file, to) &&
                               check_file("key-file-tls", s->redis.key_file_tls, to)));
@@ -164,6 +219,10 @@ settings_redis_check(const struct settings *s, const char **option, char *why, s
 {
     const struct complaint to = {option, why, size};
 
-    return check_servers(s, &to) && check_prefix(s, &to) && check_tls(s, &to) &&
-           (!is_used(s) || (check_secrecy(s, &to) && check_files(s, &to)));
+    if (!check_servers(s, &to) || !check_prefix(s, &to) || !check_tls(s, &to))
+        return false;
+    if (is_used(s))
+        return check_secrecy(s, &to) && check_files(s, &to);
+    warn_unused(s);
+    return true;
 }

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import shutil
 import stat
 import subprocess
 import sys
@@ -255,6 +256,36 @@ def test_of_the_configuration(internet, tmp_path, line, fault):
     result = subprocess.run([find_program("sts-cached"), "-t", "-c", config], capture_output=True, text=True, timeout=20, check=False)
     assert result.returncode == (1 if fault else 0), result.stderr
     assert result.stderr.startswith(f"sts-cached: {config}:2: {fault}") if fault else not result.stderr, result.stderr
+
+
+KEY = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+
+@pytest.mark.parametrize("options, text, owner, fault", [
+    ('key-file = "{file}"', KEY, "root", "{file}: Permission denied"),
+    ('password-file = "{file}"', "secret", "root", "{file}: Permission denied"),
+    ('password-file = "{file}"', "", "nobody", "redis.password-file: {file}: the first line is no password"),
+    ('tls = on ca-file = "{file}"', "no certificate", "nobody", "{file}: "),
+    ('tls = on ca-file = "{file}"', "no certificate", "root", "{file}: "),
+])
+def test_files_of_a_farm(tmp_path, options, text, owner, fault):
+    """What the daemon's user cannot read or use stops the start with a line that says so, and -t says it first."""
+    file, config = tmp_path / "secret", tmp_path / "sts-cached.conf"
+    for directory in (tmp_path, *tmp_path.parents[:-1]):
+        directory.chmod(directory.stat().st_mode | 0o11)
+    file.write_text(text)
+    file.chmod(0o600)
+    shutil.chown(file, owner)
+    shutil.chown(tmp_path, "nobody")
+    config.write_text(f"""user = "nobody"  state-directory = "{tmp_path}/state"  listen = {{ "unix:{tmp_path}/query.sock" }}
+control = "unix:{tmp_path}/control.sock"
+redis {{ server = "inet:6379@127.0.0.1" {options.format(file=file)} }}""")
+    for words in (["-t"], ["-f"]):
+        result = subprocess.run([find_program("sts-cached"), *words, "-c", config], capture_output=True, text=True, timeout=20,
+                                check=False)
+        assert result.returncode == 1, (words, result.stderr)
+        assert fault.format(file=file) in result.stderr.splitlines()[-1], (words, result.stderr)
+        assert not list(tmp_path.glob("*.sock"))
 
 
 def test_no_start_without_certificates(own):

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cached/settings.h"
+#include "cached/settings_redis.h"
 #include "common/log.h"
 
 #define LETTERS16 "abcdefghijklmnop"
@@ -90,6 +91,11 @@ static const struct {
     {"redis { " NEAR "password-file = \"@/password\" }", NULL},
     {"redis { " NEAR "username = sts }", ":1: redis.username: a username needs a password-file"},
     {"redis { " NEAR "\npassword-file = \"@/missing\" }", ":2: redis.password-file: @/missing: No"},
+    {"redis { " NEAR "password-file = \"@/empty\" }",
+     ":1: redis.password-file: @/empty: the first line is no password"},
+    {"redis { " NEAR "password-file = \"@/long\" }",
+     ":1: redis.password-file: @/long: the first line is no password"},
+    {"redis { " NEAR "password-file = \"@/longest\" }", NULL},
     {"redis { " NEAR "password-file = \"@/\" }", ":1: redis.password-file: @/: not a regular file"},
 
     /* the prefix */
@@ -203,6 +209,23 @@ unused_tls_options_are_a_warning(void **state)
     assert_string_equal(lines, "");
 }
 
+/* Who names a key means to join a farm. */
+static void
+a_farm_without_a_server_is_a_warning(void **state)
+{
+    static const char alone[] =
+        "warning: redis: neither server nor sentinels are given: this host is alone\n";
+    char lines[500];
+
+    (void)state;
+    warnings_of("redis { key-file = \"@/key\" }", lines, sizeof lines);
+    assert_string_equal(lines, alone);
+    warnings_of("redis { tls = on }", lines, sizeof lines);
+    assert_string_equal(lines, alone);
+    warnings_of("redis { prefix = \"sts:\" }", lines, sizeof lines);
+    assert_string_equal(lines, "");
+}
+
 static void
 a_reload_is_checked_too(void **state)
 {
@@ -218,11 +241,14 @@ a_reload_is_checked_too(void **state)
     settings_free(running);
 }
 
-static const char *const names[] = {"config", "key", "open", "short", "password", "pem"};
+static const char *const names[] = {"config", "key",  "open",    "short", "password",
+                                    "empty",  "long", "longest", "pem"};
 
 static int
 make_files(void **state)
 {
+    char text[SETTINGS_PASSWORD_MAX + 3];
+
     (void)state;
     if (mkdtemp(directory) == NULL)
         return -1;
@@ -230,6 +256,12 @@ make_files(void **state)
     make_file("open", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n", 0644);
     make_file("short", "# farm\n0011\n", 0600);
     make_file("password", "secret\n", 0600);
+    make_file("empty", "\nsecret\n", 0600);
+    memset(text, 'x', SETTINGS_PASSWORD_MAX);
+    strcpy(text + SETTINGS_PASSWORD_MAX, "\r\n");
+    make_file("longest", text, 0600);
+    strcpy(text + SETTINGS_PASSWORD_MAX, "x\n");
+    make_file("long", text, 0600);
     make_file("pem", "x\n", 0600);
     return 0;
 }
@@ -253,6 +285,7 @@ main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_hold_together),
         cmocka_unit_test(unused_tls_options_are_a_warning),
+        cmocka_unit_test(a_farm_without_a_server_is_a_warning),
         cmocka_unit_test(a_reload_is_checked_too),
     };
 
