@@ -25,8 +25,6 @@ struct slot {
     struct conn *conn;
     struct query_token *token;
     struct map_request request;
-    int64_t arrived_ms;
-    bool asks_again; /* from the loop: the answer must say the MX set, too */
     bool done;
     struct buf reply; /* the payload */
 };
@@ -144,70 +142,32 @@ recheck(struct conn *c, const struct map_request *request, const struct judgemen
         query_recheck(c->service->engine, request->hop.domain);
 }
 
-/* A list that is too long for Sendmail is asked for again with the MX set. */
-static bool
-wants_mx_now(struct map_request *request, const struct judgement *j)
-{
-    if (!replies_wants_mx(request, j))
-        return false;
-    request->want_mx = true;
-    return true;
-}
-
 /* Asks for a request's judgement; true when `j` holds it at once, else `token` names the wait. */
 static bool
-ask(struct conn *c, struct map_request *request, int64_t arrived_ms, struct judgement *j,
+ask(struct conn *c, const struct map_request *request, struct judgement *j,
     struct query_token **token)
 {
     struct question question = {.domain = request->hop.domain,
                                 .want_mx = request->want_mx,
+                                .needs_mx = request->map == MAP_STS ? replies_list_is_long : NULL,
                                 .want_probe = request->want_probe,
                                 .host_only = request->hop.kind == NEXTHOP_HOST,
                                 .wait_ms = request->wait_ms,
-                                .arrived_ms = arrived_ms,
+                                .arrived_ms = c->read_ms,
                                 .now_ms = c->now_ms};
 
-    if (!query_ask(c->service->engine, &question, j, token))
-        return false;
-    if (!wants_mx_now(request, j))
-        return true;
-    question.want_mx = true;
     return query_ask(c->service->engine, &question, j, token);
 }
 
-/* Comes from inside the query engine, which must not be asked again from here: that, and the rest
- * of what the client sent, waits for the loop. */
+/* Comes from inside the query engine: the rest of what the client sent waits for the loop. */
 static void
 on_judged(const struct judgement *j, void *arg)
 {
     struct slot *slot = arg;
 
     slot->token = NULL;
-    if (wants_mx_now(&slot->request, j))
-        slot->asks_again = true;
-    else
-        fill(slot, j);
+    fill(slot, j);
     event_active(slot->conn->readable, EV_READ, 0);
-}
-
-static void
-ask_again(struct conn *c)
-{
-    struct judgement j;
-    struct slot *slot;
-
-    STAILQ_FOREACH(slot, &c->slots, link)
-    {
-        if (!slot->asks_again)
-            continue;
-        slot->asks_again = false;
-        if (ask(c, &slot->request, slot->arrived_ms, &j, &slot->token)) {
-            fill(slot, &j);
-            recheck(c, &slot->request, &j);
-        } else {
-            query_when_done(slot->token, on_judged, slot);
-        }
-    }
 }
 
 static void
@@ -216,7 +176,6 @@ wait_for_judgement(struct conn *c, const struct map_request *request, struct que
     struct slot *slot = slot_add(c);
 
     slot->request = *request;
-    slot->arrived_ms = c->read_ms;
     slot->token = token;
     query_when_done(token, on_judged, slot);
 }
@@ -235,7 +194,7 @@ take_query(struct conn *c, struct span payload)
         return;
     }
     request.want_mx |= replies_needs_mx(&request, c->service->settings);
-    if (ask(c, &request, c->read_ms, &j, &token)) {
+    if (ask(c, &request, &j, &token)) {
         answer(c, &request, &j);
         recheck(c, &request, &j);
     } else {
@@ -455,7 +414,6 @@ settle(void *arg)
 static void
 pump(struct conn *c)
 {
-    ask_again(c);
     collect(c);
     c->frame = take_frames(c);
     if (c->out.len == 0 || !turn_leave(c->service->turn, &c->at_end))

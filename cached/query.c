@@ -215,6 +215,8 @@ query_judge(const struct query_engine *q, const struct entry *e, const struct qu
     enum verdict_need need =
         verdict_judge(e, asked->domain, mx_wanted(q, asked->want_mx), asked->host_only, now_ms, j);
 
+    if (need == VERDICT_FINAL && asked->needs_mx != NULL && asked->needs_mx(j))
+        need = verdict_judge(e, asked->domain, mx_wanted(q, true), asked->host_only, now_ms, j);
     if (need == VERDICT_FINAL && asked->want_probe)
         need = query_judge_probes(q, now_ms, j);
     if (need == VERDICT_FINAL && j->verdict == VERDICT_NONE && j->policy == NULL &&
@@ -276,6 +278,7 @@ step_answer(struct resolution *r)
             return NEXT;
         }
         if (need == VERDICT_NEEDS_MX) {
+            r->want_mx = true;
             r->step = STEP_MX;
             return NEXT;
         }
@@ -422,9 +425,9 @@ first_step(const struct query_engine *q, enum verdict_need need)
 
 /* What the resolution has to find out beside the policy. */
 static void
-note_wants(struct resolution *r, const struct question *question)
+note_wants(struct resolution *r, const struct question *question, enum verdict_need need)
 {
-    r->want_mx |= question->want_mx && !question->host_only;
+    r->want_mx |= need == VERDICT_NEEDS_MX || (question->want_mx && !question->host_only);
     r->want_probe |= question->want_probe && !question->host_only;
     r->want_host_probe |= question->want_probe && question->host_only;
 }
@@ -443,10 +446,10 @@ join_or_begin(struct query_engine *q, const struct question *question, enum verd
         e = cache_want(q->cache, question->domain);
         r = query_begin(q, e, first_step(q, need));
         r->rechecked = need == VERDICT_NEEDS_RECHECK;
-        note_wants(r, question);
+        note_wants(r, question, need);
         query_set_off(r);
     }
-    note_wants(r, question);
+    note_wants(r, question, need);
     return r;
 }
 

@@ -29,6 +29,8 @@ enum {
 struct question {
     const char *domain; /* normalised; copied */
     bool want_mx;       /* judge the domain's MX hosts too (under enforce) */
+    /* Of a judgement without them: true when this asker needs them after all; may be NULL. */
+    bool (*needs_mx)(const struct judgement *);
     bool host_only;     /* "[host]": the domain itself is the only candidate, no MX look-up */
     bool want_probe;    /* where `probe` is on: judge the listed hosts' TLS too; with want_mx */
     int64_t wait_ms;    /* answer within; negative: answer-deadline; 0: now, from what is known */

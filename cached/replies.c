@@ -158,10 +158,9 @@ match_list_size(const struct policy *policy)
 }
 
 bool
-replies_wants_mx(const struct map_request *request, const struct judgement *j)
+replies_list_is_long(const struct judgement *j)
 {
-    return request->map == MAP_STS && !request->want_mx && j->verdict == VERDICT_SECURE &&
-           match_list_size(j->policy) > REPLIES_SENDMAIL_LIST_MAX;
+    return j->verdict == VERDICT_SECURE && match_list_size(j->policy) > REPLIES_SENDMAIL_LIST_MAX;
 }
 
 /* --- Postfix's attributes for TLSRPT (3.10 and later) ------------------------------------- */

@@ -40,9 +40,8 @@ bool replies_read(struct span payload, struct map_request *);
 /* True when the reply may be left to DANE, which only the MX set can tell: Postfix' names while
  * `dane` is on. */
 bool replies_needs_mx(const struct map_request *, const struct settings *);
-/* True when the reply would be better with the MX set, which was not asked for: a list too long for
- * Sendmail. */
-bool replies_wants_mx(const struct map_request *, const struct judgement *);
+/* True when Sendmail cannot take the whole list of patterns: the MX set says which it needs. */
+bool replies_list_is_long(const struct judgement *);
 /* True when the reply refuses an MX host by name, so that TXT should be looked at again. */
 bool replies_refuses_host(const struct map_request *, const struct judgement *);
 

@@ -356,6 +356,42 @@ dane_is_nothing_to_a_plain_question(void **state)
     assert_int_equal(lab->source.mx_started, 0);
 }
 
+static bool
+needs_mx(const struct judgement *j)
+{
+    return j->verdict == VERDICT_SECURE;
+}
+
+/* Sendmail's list is too long, which the policy tells: one question all the same, once answered. */
+static void
+an_asker_may_need_the_hosts_after_all(void **state)
+{
+    struct question question = {.wait_ms = LAB_SOON_MS, .needs_mx = needs_mx};
+    struct lab *lab = *state;
+    struct asker asker, plain;
+
+    lab_put(lab, question, &asker);
+    lab_put(lab, (struct question){.wait_ms = LAB_SOON_MS}, &plain);
+    lab_txt(lab, "id1");
+    lab_fetch(lab, "enforce", WEEK_S);
+    lab_assert_told(&plain, VERDICT_SECURE, STS_OK);
+    assert_int_equal(asker.answers, 0);
+    lab_mx(lab, STS_OK, "mx1." LAB_DOMAIN);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_OK);
+    assert_int_equal(lab->stats.questions, 2);
+    lab_pass(lab, 601); /* the set is too old */
+    lab_put(lab, question, &asker);
+    assert_false(asker.at_once);
+    if (lab_running(lab) == FAKE_TXT)
+        lab_txt(lab, "id1");
+    lab_mx(lab, STS_OK, "mx1." LAB_DOMAIN);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_OK);
+    assert_int_equal(lab->stats.questions, 3);
+    lab_put(lab, question, &asker);
+    assert_true(asker.at_once);
+    assert_int_equal(lab->stats.questions, 4);
+}
+
 int
 main(void)
 {
@@ -372,6 +408,7 @@ main(void)
         TEST(dane_turned_on_meanwhile),
         TEST(a_deadline_does_not_undo_dane),
         TEST(dane_is_nothing_to_a_plain_question),
+        TEST(an_asker_may_need_the_hosts_after_all),
     };
 
     log_open("test_query_policy", true, LOG_LEVEL_ERROR);
