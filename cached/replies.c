@@ -22,19 +22,25 @@ static const struct {
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-/* Cuts "key wait=MS" into both; a wait that is no number is ignored. */
+/* Cuts "key wait=MS" into both; a wait that is no number is ignored. All else is the key, blanks
+ * too: "a b"@example.com is an address. */
 static struct span
 take_wait(struct span key, int64_t *wait_ms)
 {
     struct span trimmed = span_trim(key);
-    struct scan rest = scan_bytes(trimmed.at, trimmed.len);
-    struct span domain = scan_until(&rest, ' ');
+    size_t at = trimmed.len;
+    struct scan last;
     uint64_t ms;
 
     *wait_ms = -1;
-    if (scan_word(&rest, " wait=") && scan_number(&rest, 9, &ms) && scan_is_done(&rest))
+    while (at > 0 && trimmed.at[at - 1] != ' ')
+        at--;
+    last = scan_bytes(trimmed.at + at, trimmed.len - at);
+    if (at == 0 || !scan_word(&last, "wait="))
+        return trimmed;
+    if (scan_number(&last, 9, &ms) && scan_is_done(&last))
         *wait_ms = (int64_t)ms;
-    return domain;
+    return span_trim((struct span){trimmed.at, at});
 }
 
 /* Cuts "domain/mxhost" into both. */
