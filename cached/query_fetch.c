@@ -52,9 +52,10 @@ policy_fetched(struct resolution *r, struct policy *policy)
 
     if (cache_policy_in_force(e, clock_boot_ms()) && verdict_is_weaker(e->policy, policy)) {
         q->stats->weakened++;
-        log_warning("alarm: the policy of %s became weaker: mode %s to %s, id %s to %s", e->domain,
-                    policy_mode_name(policy_mode(e->policy)), policy_mode_name(policy_mode(policy)),
-                    policy_id(e->policy), r->id);
+        log_warning("alarm: the policy of %s became weaker: mode %s to %s, id %s to %s%s",
+                    e->domain, policy_mode_name(policy_mode(e->policy)),
+                    policy_mode_name(policy_mode(policy)), policy_id(e->policy), r->id,
+                    policy_mode(policy) == POLICY_MODE_ENFORCE ? ", no mx in common" : "");
     }
     cache_set_policy(q->cache, e, policy, r->seq);
     r->fetched = true;

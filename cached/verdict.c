@@ -253,5 +253,7 @@ verdict_is_weaker(const struct policy *old, const struct policy *next)
 {
     if (policy_mode(old) != POLICY_MODE_ENFORCE)
         return false;
-    return policy_mode(next) != POLICY_MODE_ENFORCE || !has_mx_in_common(old, next);
+    if (policy_mode(next) != POLICY_MODE_ENFORCE)
+        return true;
+    return policy_mx_count(old) > 0 && !has_mx_in_common(old, next);
 }

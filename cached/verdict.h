@@ -88,7 +88,8 @@ int64_t verdict_expires_s(const struct entry *, int64_t now_ms);
 /* True while a failed fetch stands for the domain. */
 bool verdict_failure_stands(const struct entry *, int64_t now_ms);
 
-/* True when `next` protects less than `old`: a weaker mode, or no mx in common (DESIGN: alarm). */
+/* True when `next` protects less than `old`: a weaker mode, or no mx in common
+ * where the old one had any (DESIGN: alarm). */
 bool verdict_is_weaker(const struct policy *old, const struct policy *next);
 
 #endif

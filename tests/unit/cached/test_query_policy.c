@@ -202,6 +202,21 @@ a_weaker_policy_raises_an_alarm(void **state)
     assert_string_equal(caught_log(), "");
 }
 
+static void
+a_policy_for_other_hosts_raises_an_alarm(void **state)
+{
+    struct lab *lab = *state;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_pass(lab, LAB_TTL_S);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_txt(lab, "id2");
+    catch_log();
+    lab_fetch_body(lab, "version: STSv1\nmode: enforce\nmx: mx.elsewhere.test\nmax_age: 604800\n");
+    assert_string_equal(caught_log(), "warning: alarm: the policy of example.com became weaker: "
+                                      "mode enforce to enforce, id id1 to id2, no mx in common\n");
+}
+
 /* --- refusals ---------------------------------------------------------------------- */
 
 static void
@@ -401,6 +416,7 @@ main(void)
         TEST(a_day_old_policy_is_fetched_whatever_its_id),
         cmocka_unit_test(a_failed_refresh_tells_the_time_left),
         TEST(a_weaker_policy_raises_an_alarm),
+        TEST(a_policy_for_other_hosts_raises_an_alarm),
         TEST(a_refusal_waits_for_a_fresh_record),
         TEST(a_changed_id_rescues_from_refusal),
         TEST(a_failed_rescue_refuses),
