@@ -117,8 +117,7 @@ take_settings(struct fetcher *fetcher, const struct settings *settings, char *wh
     if (settings->fetch.proxy != NULL) {
         fetcher->proxy = alloc_string(settings->fetch.proxy);
         if (!fetch_transfer_proxy_is_usable(fetcher->proxy)) {
-            snprintf(why, size, "\"%.80s\": a proxy is http://ADDRESS:PORT or https://ADDRESS:PORT",
-                     fetcher->proxy);
+            snprintf(why, size, "\"%.80s\": a proxy is http://ADDRESS:PORT", fetcher->proxy);
             return "proxy";
         }
     }

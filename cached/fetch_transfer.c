@@ -301,13 +301,13 @@ fetch_transfer_proxy_is_usable(const char *proxy)
     struct in6_addr address;
     bool usable = false;
 
-    if (url != NULL && curl_url_set(url, CURLUPART_URL, proxy, CURLU_DEFAULT_SCHEME) == CURLUE_OK &&
+    if (url != NULL && curl_url_set(url, CURLUPART_URL, proxy, CURLU_GUESS_SCHEME) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
         host[strcspn(host, "]")] = '\0';
         usable = inet_pton(AF_INET, host, &address) == 1 ||
                  (host[0] == '[' && inet_pton(AF_INET6, host + 1, &address) == 1);
-        usable = usable && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+        usable = usable && strcmp(scheme, "http") == 0;
     }
     curl_free(scheme);
     curl_free(host);

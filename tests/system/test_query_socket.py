@@ -240,7 +240,8 @@ def test_reload(own):
 @pytest.mark.parametrize("line, fault", [
     ("", ""),
     ('fetch { proxy = "127.0.0.1:3128" }', ""),
-    ('fetch { proxy = "https://[::1]:3128/" }', ""),
+    ('fetch { proxy = "http://[::1]:3128/" }', ""),
+    ('fetch { proxy = "https://[::1]:3128/" }', 'fetch.proxy: "https://[::1]:3128/": a proxy is http://ADDRESS:PORT'),
     ('fetch { ca-file = "/no/such/file" }', "fetch.ca-file: cannot read certificates from /no/such/file: No such file"),
     ('fetch { ca-file = "/etc/passwd" }', "fetch.ca-file: cannot read certificates from /etc/passwd: "),
     ('fetch { proxy = "host.name:3128" }', 'fetch.proxy: "host.name:3128": a proxy is http://ADDRESS:PORT'),

@@ -287,6 +287,8 @@ test_bad_settings(void **state)
     check_refusal(&settings, "proxy", "proxy.example");
     settings.fetch.proxy = (char[]){"ftp://127.0.0.1:3128"};
     check_refusal(&settings, "proxy", "ftp://127.0.0.1");
+    settings.fetch.proxy = (char[]){"https://127.0.0.1:3128"};
+    check_refusal(&settings, "proxy", "https://127.0.0.1");
     settings.fetch.proxy = (char[]){"http://"};
     check_refusal(&settings, "proxy", "http://");
 }
