@@ -135,8 +135,7 @@ void cache_set_mx(struct cache *, struct entry *, const struct mx_result *);
 void cache_forget(struct cache *, const char *domain);
 /* Forgets outcome, back-off and all about fetches, not the policy. */
 void cache_forget_outcome(struct cache *, struct entry *);
-/* True when `id` was that of an earlier policy within the last day: it is not news, another
- * resolver merely told it later. */
+/* True when `id` was that of an earlier policy within the last day. */
 bool cache_id_is_old(const struct entry *, const char *id);
 /* A question came for a policy: writes the day to LMDB when it changed. */
 void cache_note_asked(struct cache *, struct entry *);

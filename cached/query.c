@@ -64,8 +64,7 @@ after_record(struct resolution *r)
             return STEP_MX;
         /* RFC 8461 s10.2: regardless of the record */
         snprintf(r->id, sizeof r->id, "%s", policy_id(e->policy));
-    } else if (in_force && !r->force_fetch &&
-               (strcmp(policy_id(e->policy), r->id) == 0 || cache_id_is_old(e, r->id))) {
+    } else if (in_force && !r->force_fetch && query_id_is_known(r)) {
         return STEP_MX;
     }
     return query_may_fetch(e, r->id, now) ? STEP_LOCK : STEP_MX;

@@ -57,6 +57,9 @@ void query_describe_probes(const struct judgement *, char text[QUERY_PROBES_TEXT
 /* Begins at TXT with nobody waiting. False: one is running already, or too many are. */
 bool query_begin_background(struct query_engine *, struct entry *, bool force_fetch);
 
+/* True when the record's id is no news: that of the policy in force, or, in a farm, whose nodes
+ * hear different resolvers, of one before it; unless a refusal depends on it. */
+bool query_id_is_known(const struct resolution *);
 /* RFC 8461 s3.3: not the same failed id again within five minutes; and at most three fetches of a
  * domain in five minutes whatever the ids. */
 bool query_may_fetch(const struct entry *, const char *id, int64_t now_ms);

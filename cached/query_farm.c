@@ -27,6 +27,16 @@ query_step_look(struct resolution *r)
 
 /* --- lock ------------------------------------------------------------------------------------- */
 
+bool
+query_id_is_known(const struct resolution *r)
+{
+    const struct entry *e = r->entry;
+
+    if (strcmp(policy_id(e->policy), r->id) == 0)
+        return true;
+    return r->engine->farm != NULL && !r->rechecked && cache_id_is_old(e, r->id);
+}
+
 /* True when another node has done what this resolution is about. An operator's order is done by a
  * fetch of our own only. */
 static bool
@@ -43,7 +53,7 @@ is_settled(const struct resolution *r)
         return false;
     if (r->force_fetch)
         return now < e->refresh_s * SECOND_MS;
-    return strcmp(policy_id(e->policy), r->id) == 0 || cache_id_is_old(e, r->id);
+    return query_id_is_known(r);
 }
 
 static void

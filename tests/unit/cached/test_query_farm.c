@@ -292,10 +292,10 @@ test_order_takes_the_lock_from_others(void **state)
     assert_int_equal(outcome, REFETCH_RENEWED);
 }
 
+/* A policy, and its successor. */
 static void
-test_id_that_was_superseded_is_no_news(void **state)
+hold_second_id(struct lab *lab)
 {
-    struct lab *lab = *state;
     struct asker asker;
 
     ask_up_to_lock(lab, &asker);
@@ -308,6 +308,14 @@ test_id_that_was_superseded_is_no_news(void **state)
     end_lock(true, SEQ + 1);
     lab_fetch(lab, "enforce", WEEK_S);
     fake_farm_end(&farm, FAKE_SHARE);
+}
+
+static void
+test_id_that_was_superseded_is_no_news(void **state)
+{
+    struct lab *lab = *state;
+
+    hold_second_id(lab);
     lab_pass(lab, 400);
     lab_assert_now(lab, VERDICT_SECURE, STS_OK);
     lab_txt(lab, "1"); /* by another resolver */
@@ -315,6 +323,22 @@ test_id_that_was_superseded_is_no_news(void **state)
     assert_true(cache_id_is_old(cache_get(lab->cache, LAB_DOMAIN, false), "1"));
     lab_pass(lab, 86400); /* after a day it is meant */
     assert_false(cache_id_is_old(cache_get(lab->cache, LAB_DOMAIN, false), "1"));
+}
+
+static void
+test_superseded_id_may_save_from_refusal(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    hold_second_id(lab);
+    lab_pass(lab, 100);
+    lab_ask_mx(lab, &asker);
+    lab_mx(lab, STS_OK, "mx.elsewhere.test");
+    lab_txt(lab, "1");
+    assert_int_equal(asker.answers, 0);
+    assert_int_equal(farm.locks, 3);
+    query_cancel(asker.token);
 }
 
 static void
@@ -405,6 +429,7 @@ main(void)
         TEST(test_refresh_is_done_once),
         TEST(test_order_takes_the_lock_from_others),
         TEST(test_id_that_was_superseded_is_no_news),
+        TEST(test_superseded_id_may_save_from_refusal),
         TEST(test_forgotten_by_another_node),
         TEST(test_forgetting_reaches_the_farm),
         TEST(test_blind_node_says_unknown),

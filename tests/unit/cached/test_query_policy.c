@@ -288,6 +288,22 @@ a_failed_rescue_refuses(void **state)
     lab_assert_told(&asker, VERDICT_REFUSE, STS_MX_NOT_LISTED);
 }
 
+/* Nobody but the domain's owner can have brought it back: there is no other node that heard it. */
+static void
+an_earlier_id_is_news_to_a_host_alone(void **state)
+{
+    struct lab *lab = *state;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    for (const char *const *id = (const char *const[]){"id2", "id1", NULL}; *id != NULL; id++) {
+        lab_pass(lab, 400);
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        lab_txt(lab, *id);
+        assert_int_equal(lab_running(lab), FAKE_FETCH);
+        lab_fetch(lab, "enforce", WEEK_S);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, lab_set_up, lab_tear_down)
 
 /* --- DANE ------------------------------------------------------------------ */
@@ -420,6 +436,7 @@ main(void)
         TEST(a_refusal_waits_for_a_fresh_record),
         TEST(a_changed_id_rescues_from_refusal),
         TEST(a_failed_rescue_refuses),
+        TEST(an_earlier_id_is_news_to_a_host_alone),
         TEST(a_set_looked_up_without_dane_is_of_no_use),
         TEST(dane_turned_on_meanwhile),
         TEST(a_deadline_does_not_undo_dane),
