@@ -147,6 +147,7 @@ cache_replace_policy(struct cache *c, struct entry *e, struct policy *policy)
     policy_free(e->policy);
     e->policy = policy;
     e->stored_end_s = 0; /* or fetched_s: the caller knows */
+    e->told_here = 0;
     cache_mem_settle(c->mem, e);
 }
 
@@ -189,7 +190,7 @@ is_empty(const struct entry *e, int64_t now_ms)
 static struct entry *
 drop_old(struct cache *c, struct entry *e, int64_t now_ms)
 {
-    bool told_here = e->source == SOURCE_FETCH;
+    bool told_here = e->told_here;
 
     if (e->policy == NULL && e->failure == NULL)
         return e;
@@ -340,6 +341,7 @@ cache_set_policy(struct cache *c, struct entry *e, struct policy *policy, uint64
     e->refresh_s = second_in(refresh_after_s(c, policy));
     e->fetched_s = (uint32_t)clock_wall_s();
     e->source = SOURCE_FETCH;
+    e->told_here = 1;
     raise_seq(e, seq);
     if (e->asked_day == 0)
         e->asked_day = (uint32_t)today();

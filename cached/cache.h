@@ -72,7 +72,8 @@ struct entry {
     uint16_t backoff_s; /* unknown: the present wait */
     uint8_t outcome;    /* enum sts_error while there is no policy; STS_OK: nothing known */
     uint8_t outcome_unknown : 1; /* the outcome is "unknown", not "none" */
-    uint8_t source : 7;          /* enum answer_source: where the policy came from */
+    uint8_t told_here : 1;       /* the term was told from its fetch, not from the wall clock */
+    uint8_t source : 6;          /* enum answer_source: where the policy came from */
     uint8_t pinned;
     char domain[];
 };

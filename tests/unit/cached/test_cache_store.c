@@ -126,6 +126,25 @@ test_early_end_in_memory_is_none_on_disk(void **state)
     close_all(store, cache);
 }
 
+/* Its end was told by the boot clock, which nobody sets back; whoever asked meanwhile. */
+static void
+test_term_that_began_here_ends_on_disk_too(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, HOUR_S);
+    cache_get(cache, DOMAIN, true)->source = SOURCE_MEMORY; /* as it was answered */
+    step_wall_clock(-2 * HOUR_S);
+    pass(HOUR_S + 1);
+    assert_false(has_policy(cache, DOMAIN));
+    reopen(&store, &cache);
+    assert_false(has_policy(cache, DOMAIN));
+    close_all(store, cache);
+}
+
 static void
 note_due(const char *domain, void *arg)
 {
@@ -366,6 +385,7 @@ main(void)
         IN_DIRECTORY(test_fetch_in_the_future_counts_as_now_once),
         IN_DIRECTORY(test_policy_outlives_a_start_with_the_clock_ahead),
         IN_DIRECTORY(test_early_end_in_memory_is_none_on_disk),
+        IN_DIRECTORY(test_term_that_began_here_ends_on_disk_too),
         IN_DIRECTORY(test_policy_over_is_set_aside),
         IN_DIRECTORY(test_small_step_back_does_not_lengthen),
         IN_DIRECTORY(test_writing_with_the_clock_behind_ends_nothing),
