@@ -281,8 +281,12 @@ write_postfix_dane(struct writer *w)
     const char *level = w->facts->postfix.dns_support;
     char text[300];
 
-    if (!w->facts->dane)
+    if (!w->facts->dane) {
+        if (strncmp(w->facts->postfix.security_level, "dane", 4) == 0)
+            warn(w, "main.cf asks for DANE: say dane = on in sts-cached.conf, else a policy is "
+                    "obeyed in place of it");
         return;
+    }
     if (strcasecmp(level, "dnssec") != 0) {
         snprintf(text, sizeof text,
                  "dane = on in sts-cached.conf needs smtp_dns_support_level = dnssec in main.cf, "

@@ -24,7 +24,7 @@ struct row {
     const char *listen[3], *version, *milter;
     const char *want[3], *absent; /* in the lines */
     bool unsafe, restricted, dane, free_of_chroot, observing, wall;
-    const char *dns_support;
+    const char *dns_support, *security_level;
 };
 
 #define OLD .version = "3.7.11"
@@ -154,6 +154,21 @@ static const struct row rows[] = {
      .dns_support = "dnssec",
      .want = {"\nsmtp_dns_support_level = dnssec\n"},
      .absent = "# dane"},
+    {"postfix: its own dane",
+     MTA_POSTFIX,
+     {INET},
+     OLD,
+     .security_level = "dane",
+     .want = {"# main.cf asks for DANE", "\nsmtp_tls_security_level = dane\n"}},
+    {"postfix: its own dane, and ours",
+     MTA_POSTFIX,
+     {INET},
+     OLD,
+     .dane = true,
+     .dns_support = "dnssec",
+     .security_level = "dane",
+     .want = {"\nsmtp_tls_security_level = dane\n"},
+     .absent = "# main.cf"},
     {"exim: a path",
      MTA_EXIM,
      {INET, UNIX},
@@ -207,6 +222,8 @@ facts_of(const struct row *r)
     snprintf(f.postfix.queue_directory, sizeof f.postfix.queue_directory, "/var/spool/postfix");
     snprintf(f.postfix.dns_support, sizeof f.postfix.dns_support, "%s",
              r->dns_support != NULL ? r->dns_support : "");
+    snprintf(f.postfix.security_level, sizeof f.postfix.security_level, "%s",
+             r->security_level != NULL ? r->security_level : "may");
     return f;
 }
 
