@@ -47,6 +47,7 @@ struct program {
     struct control control;
     struct metrics *metrics;
     int metrics_fd; /* -1: no page */
+    struct sockspec metrics_spec;
     size_t files_max;
     int64_t drain_until_ms;
     char why[WHY_SIZE];
@@ -185,14 +186,14 @@ prepare_state_directory(struct program *p)
 static bool
 open_metrics(struct program *p)
 {
-    struct sockspec spec;
+    struct sockspec *spec = &p->metrics_spec;
     char reason[160];
 
     p->metrics_fd = -1;
     if (p->settings->http.listen == NULL)
         return true;
-    if (sockspec_parse(p->settings->http.listen, &spec, reason, sizeof reason))
-        p->metrics_fd = sockspec_listen(&spec, 0666, (gid_t)-1, reason, sizeof reason);
+    if (sockspec_parse(p->settings->http.listen, spec, reason, sizeof reason))
+        p->metrics_fd = sockspec_listen(spec, 0666, (gid_t)-1, reason, sizeof reason);
     if (p->metrics_fd < 0)
         snprintf(p->why, sizeof p->why, "http listen: %s: %s", p->settings->http.listen, reason);
     return p->metrics_fd >= 0;
@@ -292,6 +293,8 @@ stop(struct program *p)
     if (p->drain_timer != NULL) /* the loop runs once more, for the farm */
         event_del(p->drain_timer);
     metrics_free(p->metrics);
+    if (p->metrics_fd >= 0 && sockspec_is_unix(&p->metrics_spec))
+        (void)unlink(sockspec_path(&p->metrics_spec));
     listeners_close(p->listeners);
     refresh_free(p->refresh);
     query_engine_free(p->engine);

@@ -193,16 +193,21 @@ settings_redis_password(const char *path, char *why, size_t size)
 static bool
 check_password_file(const struct settings *s, const struct complaint *to)
 {
+    struct stat st;
     char *password;
 
     if (s->redis.password_file == NULL)
         return true;
     *to->option = "password-file";
     password = settings_redis_password(s->redis.password_file, to->why, to->size);
-    if (password != NULL)
-        explicit_bzero(password, strlen(password));
+    if (password == NULL)
+        return false;
+    explicit_bzero(password, strlen(password));
     free(password);
-    return password != NULL;
+    if (stat(s->redis.password_file, &st) == 0 && (st.st_mode & 07) != 0)
+        log_warning("redis.password-file %s: others may read or change it (chmod o= %s)",
+                    s->redis.password_file, s->redis.password_file);
+    return true;
 }
 
 static bool

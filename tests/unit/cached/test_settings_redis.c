@@ -227,6 +227,21 @@ a_farm_without_a_server_is_a_warning(void **state)
 }
 
 static void
+a_password_for_everybody_is_a_warning(void **state)
+{
+    char lines[500], path[100];
+
+    (void)state;
+    warnings_of("redis { " NEAR "password-file = \"@/password\" }", lines, sizeof lines);
+    assert_string_equal(lines, "");
+    snprintf(path, sizeof path, "%s/password", directory);
+    assert_int_equal(chmod(path, 0644), 0);
+    warnings_of("redis { " NEAR "password-file = \"@/password\" }", lines, sizeof lines);
+    assert_non_null(strstr(lines, "password: others may read or change it"));
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void
 a_reload_is_checked_too(void **state)
 {
     char error[500], path[100];
@@ -286,6 +301,7 @@ main(void)
         cmocka_unit_test(options_hold_together),
         cmocka_unit_test(unused_tls_options_are_a_warning),
         cmocka_unit_test(a_farm_without_a_server_is_a_warning),
+        cmocka_unit_test(a_password_for_everybody_is_a_warning),
         cmocka_unit_test(a_reload_is_checked_too),
     };
 
