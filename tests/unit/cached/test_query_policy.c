@@ -113,6 +113,100 @@ a_day_old_policy_is_fetched_whatever_its_id(void **state)
     assert_int_equal(lab_running(lab), FAKE_NOTHING);
 }
 
+/* RFC 8461 s3.1: no record, no discovery, however often it is looked for. */
+static void
+without_a_record_nothing_is_fetched(void **state)
+{
+    struct lab *lab = *state;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    for (int i = 0; i < 3; i++) {
+        lab_pass(lab, LAB_TTL_S);
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        lab_txt_fails(lab, STS_NO_RECORD, LAB_TTL_S);
+        assert_int_equal(lab_running(lab), FAKE_NOTHING);
+    }
+    assert_int_equal(lab->source.txt_started, 4);
+    assert_int_equal(lab->source.fetch_started, 1);
+}
+
+/* Whatever time the failed answer was good for. */
+static void
+a_record_that_could_not_be_asked_for_is_asked_for_in_a_minute(void **state)
+{
+    struct lab *lab = *state;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_pass(lab, LAB_TTL_S);
+    for (int i = 0; i < 3; i++) {
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        lab_txt_fails(lab, STS_DNS_SERVFAIL, 300);
+        lab_pass(lab, 59);
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        assert_int_equal(lab_running(lab), FAKE_NOTHING);
+        lab_pass(lab, 1);
+    }
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    assert_int_equal(lab_running(lab), FAKE_TXT);
+}
+
+static void
+ids_are_compared_byte_by_byte(void **state)
+{
+    struct lab *lab = *state;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_pass(lab, LAB_TTL_S);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_txt(lab, "Id1");
+    assert_int_equal(lab_running(lab), FAKE_FETCH);
+    lab_fetch_fails(lab, STS_TIMEOUT);
+    lab_pass(lab, LAB_TTL_S);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_txt(lab, "ID1"); /* nor is this the one that failed */
+    assert_int_equal(lab_running(lab), FAKE_FETCH);
+    lab_fetch(lab, "testing", WEEK_S);
+    lab_assert_now(lab, VERDICT_TESTING, STS_OK);
+}
+
+static const struct {
+    const char *name;
+    unsigned max_age_s;
+    int64_t age_s, retry_s;
+} retries[] = {
+    {"after an hour at most", WEEK_S, 86400, 3600},
+    {"after an eighth of the time left", 86400, 82080, 540},
+    {"after five minutes at least", 3600, 3250, 300},
+};
+
+/* RFC 8461 s3.3, s10.2: neither at once nor only when the policy is about to end. */
+static void
+a_failed_refresh_is_tried_again_in_time(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof retries / sizeof retries[0]; i++) {
+        struct lab *lab = lab_new();
+
+        print_message("%s\n", retries[i].name);
+        lab_hold(lab, "id1", "enforce", retries[i].max_age_s);
+        lab_pass(lab, retries[i].age_s);
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        lab_txt(lab, "id1");
+        lab_fetch_fails(lab, STS_TIMEOUT);
+        assert_int_equal(cache_get(lab->cache, LAB_DOMAIN, false)->refresh_s,
+                         lab->boot_ms / 1000 + retries[i].retry_s);
+        lab_pass(lab, retries[i].retry_s - 1);
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        lab_txt(lab, "id1");
+        assert_int_equal(lab_running(lab), FAKE_NOTHING);
+        lab_pass(lab, 1);
+        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+        lab_txt(lab, "id1");
+        assert_int_equal(lab_running(lab), FAKE_FETCH);
+        lab_free(lab);
+    }
+}
+
 /* --- what the operator hears ------------------------------------------------------- */
 
 static int own_stderr;
@@ -304,6 +398,50 @@ an_earlier_id_is_news_to_a_host_alone(void **state)
     }
 }
 
+/* The fetch of the new id takes so long that the look before it is no fresh one when it fails. */
+static void
+a_refusal_waits_for_one_record_only(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+    size_t looked;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_ask_mx(lab, &asker);
+    lab_mx(lab, STS_OK, "mx.elsewhere.test");
+    lab_assert_told(&asker, VERDICT_REFUSE, STS_MX_NOT_LISTED);
+    lab_pass(lab, 11);
+    looked = lab->source.txt_started;
+    lab_ask_mx(lab, &asker);
+    assert_int_equal(lab_running(lab), FAKE_TXT);
+    lab_txt(lab, "id2");
+    lab_pass(lab, 11);
+    lab_fetch_fails(lab, STS_TIMEOUT);
+    lab_assert_told(&asker, VERDICT_REFUSE, STS_MX_NOT_LISTED);
+    assert_int_equal(lab_running(lab), FAKE_NOTHING);
+    assert_int_equal(lab->source.txt_started, looked + 1);
+}
+
+/* RFC 7505: no policy makes such a domain take mail. */
+static void
+a_null_mx_waits_for_no_rescue(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    lab_hold(lab, "id1", "enforce", WEEK_S);
+    lab_ask_mx(lab, &asker);
+    lab_mx(lab, STS_NULL_MX, NULL);
+    lab_assert_told(&asker, VERDICT_REFUSE, STS_NULL_MX);
+    lab_pass(lab, LAB_TTL_S);
+    lab_assert_now(lab, VERDICT_SECURE, STS_OK);
+    lab_txt(lab, "id2");
+    assert_int_equal(lab_running(lab), FAKE_FETCH);
+    lab_ask_mx(lab, &asker);
+    assert_true(asker.at_once);
+    lab_assert_told(&asker, VERDICT_REFUSE, STS_NULL_MX);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, lab_set_up, lab_tear_down)
 
 /* --- DANE ------------------------------------------------------------------ */
@@ -430,6 +568,10 @@ main(void)
         TEST(a_policy_is_rechecked_after_the_ttl_in_the_background),
         cmocka_unit_test(no_trouble_ends_a_policy_before_its_term),
         TEST(a_day_old_policy_is_fetched_whatever_its_id),
+        TEST(without_a_record_nothing_is_fetched),
+        TEST(a_record_that_could_not_be_asked_for_is_asked_for_in_a_minute),
+        TEST(ids_are_compared_byte_by_byte),
+        cmocka_unit_test(a_failed_refresh_is_tried_again_in_time),
         cmocka_unit_test(a_failed_refresh_tells_the_time_left),
         TEST(a_weaker_policy_raises_an_alarm),
         TEST(a_policy_for_other_hosts_raises_an_alarm),
@@ -437,6 +579,8 @@ main(void)
         TEST(a_changed_id_rescues_from_refusal),
         TEST(a_failed_rescue_refuses),
         TEST(an_earlier_id_is_news_to_a_host_alone),
+        TEST(a_refusal_waits_for_one_record_only),
+        TEST(a_null_mx_waits_for_no_rescue),
         TEST(a_set_looked_up_without_dane_is_of_no_use),
         TEST(dane_turned_on_meanwhile),
         TEST(a_deadline_does_not_undo_dane),

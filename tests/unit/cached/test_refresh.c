@@ -148,6 +148,34 @@ what_nobody_asks_for_is_put_off(void **state)
     assert_int_equal(refresh_due_in_s(d), DAY_S);
 }
 
+static void
+ask(struct desk *d)
+{
+    struct question question = {
+        .domain = domain, .arrived_ms = clock_boot_ms(), .now_ms = clock_boot_ms()};
+    struct query_token *token;
+    struct judgement now;
+
+    assert_true(query_ask(d->engine, &question, &now, &token));
+    assert_int_equal(now.verdict, VERDICT_SECURE);
+}
+
+/* The question comes before the refresh is due, and is all that it says of being in use. */
+static void
+what_is_asked_for_again_is_fetched_again(void **state)
+{
+    static const struct txt_result no_record = {.error = STS_NO_RECORD};
+    struct desk *d = *state;
+
+    store_policy(d, DAY_S / 2, TODAY - REFRESH_UNASKED_DAYS - 1);
+    ask(d);
+    fake_source_end_txt(&d->source, domain, &no_record);
+    clock_fake(BOOT_MS + DAY_S / 2 * INT64_C(1000), WALL_S + DAY_S / 2);
+    tick(d);
+    assert_int_equal(fake_source_running(&d->source, domain), FAKE_TXT);
+    assert_int_equal(d->stats.refreshes, 1);
+}
+
 /* The clock may be wrong, so it stays; but it must not be due for ever. */
 static void
 what_is_over_is_set_aside(void **state)
@@ -184,7 +212,7 @@ main(void)
     static const struct CMUnitTest tests[] = {
         TEST(what_is_due_is_fetched),          TEST(what_is_not_due_is_left),
         TEST(what_nobody_asks_for_is_put_off), TEST(what_is_over_is_set_aside),
-        TEST(what_is_busy_is_put_off_shortly),
+        TEST(what_is_busy_is_put_off_shortly), TEST(what_is_asked_for_again_is_fetched_again),
     };
 
     log_open("test_refresh", true, LOG_LEVEL_ERROR);
