@@ -36,9 +36,10 @@ tear_down(void **state)
     return farm.job != NULL ? -1 : 0; /* whoever ends cancels what is asked */
 }
 
-/* What another node has fetched comes into the cache, as the real farm does it. */
+/* What another node has fetched comes into the cache, as the real farm does it. `old_id` is what it
+ * had before, or "". */
 static void
-other_node_has(struct lab *lab, const char *id, uint64_t seq)
+other_node_replaced(struct lab *lab, const char *old_id, const char *id, uint64_t seq)
 {
     static const char body[] =
         "version: STSv1\nmode: enforce\nmx: mx.example.com\nmax_age: 604800\n";
@@ -50,7 +51,15 @@ other_node_has(struct lab *lab, const char *id, uint64_t seq)
                             .body = {body, sizeof body - 1}};
 
     snprintf(record.id, sizeof record.id, "%s", id);
+    snprintf(record.old_ids[0].id, sizeof record.old_ids[0].id, "%s", old_id);
+    record.old_ids[0].superseded_s = old_id[0] != '\0' ? lab->wall_s : 0;
     assert_int_equal(cache_take(lab->cache, &record, true), CACHE_TAKEN);
+}
+
+static void
+other_node_has(struct lab *lab, const char *id, uint64_t seq)
+{
+    other_node_replaced(lab, "", id, seq);
 }
 
 static void
@@ -171,6 +180,8 @@ test_others_hear_of_a_failure(void **state)
     news();
     lab_assert_told(&asker, VERDICT_NONE, STS_HTTP_STATUS);
     assert_int_equal(lab->source.fetch_started, 0);
+    assert_int_equal(farm.locks, 1);
+    assert_int_equal(query_running(lab->engine), 0);
 }
 
 static void
@@ -219,6 +230,57 @@ test_lock_that_came_too_late_is_given_up(void **state)
     assert_int_equal(lab->source.fetch_started, 0);
 }
 
+/* The other's failure counts for five minutes like one of our own: RFC 8461 s3.3. */
+static void
+test_lock_that_came_after_a_failure_is_given_up(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    ask_up_to_lock(lab, &asker);
+    other_node_failed(lab, "1");
+    end_lock(true, SEQ + 1);
+    lab_assert_told(&asker, VERDICT_NONE, STS_HTTP_STATUS);
+    assert_int_equal(farm.unlocks, 1);
+    assert_int_equal(lab->source.fetch_started, 0);
+    assert_int_equal(query_running(lab->engine), 0);
+}
+
+/* Our resolver told the id that was, the other node's the one that is. */
+static void
+test_what_replaced_our_id_needs_no_fetch(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    ask_up_to_lock(lab, &asker);
+    other_node_replaced(lab, "1", "2", SEQ);
+    end_lock(true, SEQ + 1);
+    lab_assert_told(&asker, VERDICT_SECURE, STS_OK);
+    assert_int_equal(farm.unlocks, 1);
+    assert_int_equal(lab->source.fetch_started, 0);
+    assert_int_equal(query_running(lab->engine), 0);
+}
+
+/* What another node has is not what the record tells of: ids compare byte by byte. */
+static void
+test_another_id_is_fetched_all_the_same(void **state)
+{
+    struct lab *lab = *state;
+    struct asker asker;
+
+    lab_ask(lab, &asker);
+    fake_farm_end(&farm, FAKE_LOOK);
+    lab_txt(lab, "a");
+    other_node_replaced(lab, "A", "B", SEQ);
+    end_lock(false, SEQ + 1);
+    other_node_replaced(lab, "B", "A", SEQ + 1);
+    news();
+    end_lock(true, SEQ + 2);
+    assert_int_equal(farm.unlocks, 0);
+    assert_int_equal(lab_running(lab), FAKE_FETCH);
+}
+
 static void
 test_without_redis_each_fetches(void **state)
 {
@@ -265,6 +327,23 @@ test_refresh_is_done_once(void **state)
     other_node_has(lab, "1", SEQ + 2);
     news();
     assert_int_equal(lab->source.fetch_started, 0);
+    assert_int_equal(query_running(lab->engine), 0);
+}
+
+/* Nobody has done it yet; the id is the same, which says nothing (RFC 8461 s10.2). */
+static void
+test_refresh_that_is_due_is_done(void **state)
+{
+    struct lab *lab = *state;
+
+    other_node_has(lab, "1", SEQ);
+    lab_pass(lab, 60000);
+    assert_true(query_refresh(lab->engine, LAB_DOMAIN));
+    lab_txt(lab, "1");
+    end_lock(true, SEQ + 1);
+    assert_int_equal(lab_running(lab), FAKE_FETCH);
+    lab_fetch(lab, "enforce", WEEK_S);
+    fake_farm_end(&farm, FAKE_SHARE);
     assert_int_equal(query_running(lab->engine), 0);
 }
 
@@ -424,9 +503,13 @@ main(void)
         TEST(test_news_of_nothing_lead_to_the_lock),
         TEST(test_dead_holder_is_succeeded),
         TEST(test_lock_that_came_too_late_is_given_up),
+        TEST(test_lock_that_came_after_a_failure_is_given_up),
+        TEST(test_what_replaced_our_id_needs_no_fetch),
+        TEST(test_another_id_is_fetched_all_the_same),
         TEST(test_without_redis_each_fetches),
         TEST(test_result_older_than_the_farms_is_dropped),
         TEST(test_refresh_is_done_once),
+        TEST(test_refresh_that_is_due_is_done),
         TEST(test_order_takes_the_lock_from_others),
         TEST(test_id_that_was_superseded_is_no_news),
         TEST(test_superseded_id_may_save_from_refusal),
