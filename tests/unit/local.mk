@@ -76,6 +76,7 @@ UNIT_TESTS = \
 	tests/unit/common/test_log \
 	tests/unit/cached/test_fetch_limits \
 	tests/unit/cached/test_fetch_line \
+	tests/unit/cached/test_fetch_tour \
 	tests/unit/cached/test_source \
 	tests/unit/cached/test_source_thread \
 	tests/unit/cached/test_table \
@@ -95,6 +96,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_cache_mem \
 	tests/unit/cached/test_cache_redis \
 	tests/unit/cached/test_cache_store \
+	tests/unit/cached/test_cache_farm \
 	tests/unit/cached/test_cache
 
 check_PROGRAMS += $(UNIT_TESTS)
@@ -184,6 +186,8 @@ tests_unit_cached_test_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_probe_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_fetch_line_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_fetch_line_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_fetch_tour_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_fetch_tour_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_source_dane_SOURCES = tests/unit/cached/test_source_dane.c \
 	tests/fake/fake_dns.c tests/fake/fake_dns.h
 tests_unit_cached_test_source_dane_CPPFLAGS = $(UNIT_CPPFLAGS)
@@ -286,6 +290,9 @@ tests_unit_cached_test_cache_redis_lock_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_store_SOURCES = tests/unit/cached/test_cache_store.c $(CACHE_SAMPLES)
 tests_unit_cached_test_cache_store_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_store_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_cache_farm_SOURCES = tests/unit/cached/test_cache_farm.c $(CACHE_SAMPLES)
+tests_unit_cached_test_cache_farm_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_cache_farm_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_cache_SOURCES = tests/unit/cached/test_cache.c $(CACHE_SAMPLES)
 tests_unit_cached_test_cache_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_cache_LDADD = $(UNIT_LIBS_CACHED)
