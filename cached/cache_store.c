@@ -90,12 +90,10 @@ cache_store_start_term(struct entry *e, const struct record *record)
         left_s = life_s;
     if (left_s <= 0)
         return false;
-    if (refresh_s < 0)
-        refresh_s = life_s;
     e->fetched_s = (uint32_t)(ahead ? now_s : record->fetched_s);
     e->expires_s = clock_second_of(clock_boot_ms() + left_s * SECOND_MS);
     e->refresh_s = (uint32_t)not_negative(e->expires_s - (life_s - refresh_s));
-    if (refresh_s > life_s) /* it was set aside: overdue */
+    if (refresh_s < 0 || refresh_s > life_s) /* the clock was set, or it was set aside: overdue */
         e->refresh_s = (uint32_t)(clock_boot_ms() / SECOND_MS);
     return true;
 }

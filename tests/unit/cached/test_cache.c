@@ -473,11 +473,14 @@ test_forget(void **state)
     set_policy(cache, DOMAIN, DAY_S);
     e = cache_get(cache, DOMAIN, false);
     cache_note_fetch(e, boot_ms);
+    cache_set_checked(cache, e, 300);
     cache_pin(e);
     cache_forget(cache, DOMAIN);
     assert_ptr_equal(cache_get(cache, DOMAIN, true), e);
     assert_null(e->policy);
     assert_int_equal(cache_tried_ms(e, 0), 0);
+    assert_int_equal(cache_checked_ago_ms(e, boot_ms), UINT32_MAX);
+    assert_int_equal(e->recheck_s, 0);
     cache_unpin(cache, e);
     reopen(&store, &cache);
     assert_null(cache_get(cache, DOMAIN, true));

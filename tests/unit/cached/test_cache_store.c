@@ -201,6 +201,53 @@ test_small_step_back_does_not_lengthen(void **state)
     close_all(store, cache);
 }
 
+/* More than a minute ahead is a wrong clock's time: from now on the fetch counts as done now, or
+ * each start until then would give the policy its whole term. */
+static void
+test_more_than_a_minute_ahead_is_wrong(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, DAY_S);
+    step_wall_clock(-60);
+    reopen(&store, &cache);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->fetched_s, WALL_S);
+    assert_int_equal(stored(store).fetched_s, WALL_S);
+    step_wall_clock(-1);
+    reopen(&store, &cache);
+    assert_int_equal(cache_get(cache, DOMAIN, true)->fetched_s, wall_s);
+    assert_int_equal(stored(store).fetched_s, wall_s);
+    close_all(store, cache);
+}
+
+/* Written while the clock was set back by two days, and read when it is right again: the refresh
+ * seems due before the fetch. It is done, and not only when the policy is over (RFC 8461 s3.3). */
+static void
+test_refresh_due_before_the_fetch_is_due_now(void **state)
+{
+    struct store *store;
+    struct cache *cache;
+    const struct entry *e;
+
+    (void)state;
+    open_all(&store, &cache);
+    set_policy(cache, DOMAIN, 7 * DAY_S);
+    step_wall_clock(-2 * DAY_S);
+    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
+    assert_true(stored(store).refresh_s < stored(store).fetched_s);
+    step_wall_clock(2 * DAY_S);
+    reopen(&store, &cache);
+    e = cache_get(cache, DOMAIN, true);
+    assert_int_equal(e->refresh_s * SECOND_MS, boot_ms);
+    assert_int_equal(e->expires_s * SECOND_MS, boot_ms + INT64_C(7000) * DAY_S);
+    cache_note_asked(cache, cache_get(cache, DOMAIN, true));
+    assert_true(stored(store).refresh_s <= wall_s);
+    close_all(store, cache);
+}
+
 /* Set back by a day, and right again: what was written meanwhile has not ended. */
 static void
 test_writing_with_the_clock_behind_ends_nothing(void **state)
@@ -388,6 +435,8 @@ main(void)
         IN_DIRECTORY(test_term_that_began_here_ends_on_disk_too),
         IN_DIRECTORY(test_policy_over_is_set_aside),
         IN_DIRECTORY(test_small_step_back_does_not_lengthen),
+        IN_DIRECTORY(test_more_than_a_minute_ahead_is_wrong),
+        IN_DIRECTORY(test_refresh_due_before_the_fetch_is_due_now),
         IN_DIRECTORY(test_writing_with_the_clock_behind_ends_nothing),
         IN_DIRECTORY(test_writing_corrects_the_time_of_fetch),
         IN_DIRECTORY(test_writing_again_and_again_does_not_creep),
