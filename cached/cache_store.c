@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "cached/store_writer.h"
+#include "cached/store_room.h"
 #include "common/clock.h"
 
 enum {

@@ -4,11 +4,6 @@
 
 #include "cached/organisation.h"
 
-enum {
-    SHARE = 4,
-    BELOW = 8 /* so much of his share he must give up, too, or he would be over it soon again */
-};
-
 /* Lowers all by the least of them and of `bytes`, which may free a place. Returns what is left. */
 static uint64_t
 lower_all(struct store_crowd *crowd, uint64_t bytes)
@@ -54,21 +49,36 @@ store_crowd_add(struct store_crowd *crowd, const char *domain, size_t bytes)
     count(crowd, organisation_of(domain), bytes);
 }
 
-bool
-store_crowd_find(const struct store_crowd *crowd, char organisation[DOMAIN_SIZE], uint64_t *excess)
+static int
+place_of(const struct store_crowd *crowd, const char *domain)
 {
-    uint64_t limit = crowd->total / SHARE;
-    int most = 0;
+    const char *organisation = organisation_of(domain);
 
-    for (int i = 1; i < STORE_CROWD_PLACES; i++) {
-        if (crowd->places[i].bytes > crowd->places[most].bytes)
-            most = i;
+    for (int i = 0; i < STORE_CROWD_PLACES; i++) {
+        if (crowd->places[i].bytes > 0 && strcmp(crowd->places[i].organisation, organisation) == 0)
+            return i;
     }
-    if (crowd->places[most].bytes <= limit)
-        return false;
-    memcpy(organisation, crowd->places[most].organisation, DOMAIN_SIZE);
-    *excess = crowd->places[most].bytes - limit + limit / BELOW;
-    return true;
+    return -1;
+}
+
+void
+store_crowd_take(struct store_crowd *crowd, const char *domain, size_t bytes)
+{
+    int place = place_of(crowd, domain);
+
+    crowd->total -= bytes < crowd->total ? bytes : crowd->total;
+    if (place >= 0)
+        crowd->places[place].bytes -=
+            bytes < crowd->places[place].bytes ? bytes : crowd->places[place].bytes;
+}
+
+double
+store_crowd_part(const struct store_crowd *crowd, const char *domain, size_t more)
+{
+    int place = place_of(crowd, domain);
+    uint64_t bytes = more + (place >= 0 ? crowd->places[place].bytes : 0);
+
+    return bytes > 0 ? (double)bytes / (double)(crowd->total + more) : 0;
 }
 
 /* The ends are compared first: most domains are somebody else's, and the list is slower. */

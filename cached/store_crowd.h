@@ -1,7 +1,6 @@
-/* store_crowd - who crowds the store: one organisation whose domains fill more than their share.
- * Anyone can make a million sub-domains with a valid policy each. In a full store those go first,
- * so that nobody's policies push out other people's. An organisation (organisation.h) may have a
- * quarter of the store. Pure; counts in one pass and bounded memory. */
+/* store_crowd - how much of the store is whose: what each organisation's (organisation.h) domains
+ * fill. Anyone can make a million sub-domains with a valid policy each, and must leave others room.
+ * Pure; counts in one pass and bounded memory. */
 #ifndef STS_CACHED_STORE_CROWD_H
 #define STS_CACHED_STORE_CROWD_H
 
@@ -23,11 +22,12 @@ struct store_crowd {
     uint64_t total;
 };
 
-/* Counts one record. */
+/* Counts one record, or what one has grown by. */
 void store_crowd_add(struct store_crowd *, const char *domain, size_t bytes);
-/* Names who is the furthest above his share, and how many bytes he has to give up. False: nobody
- * is. */
-bool store_crowd_find(const struct store_crowd *, char organisation[DOMAIN_SIZE], uint64_t *excess);
+/* Counts one that is gone. */
+void store_crowd_take(struct store_crowd *, const char *domain, size_t bytes);
+/* Which part of all would be the domain's organisation's with so many bytes more: 0 to 1. */
+double store_crowd_part(const struct store_crowd *, const char *domain, size_t more);
 /* True when the domain is the organisation's. */
 bool store_crowd_holds(const char *organisation, const char *domain);
 

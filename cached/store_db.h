@@ -96,8 +96,8 @@ void store_db_abort(struct store_db *);
 /* Puts `record`, whose encoded form is `bytes`, in place of the domain's former one. */
 MUST_CHECK enum store_db_status store_db_put(struct store_db *, const struct record *record,
                                              const char *bytes, size_t len);
-/* True when there is a record of the domain, sound or not. */
-MUST_CHECK bool store_db_holds(struct store_db *, const char *domain);
+/* True when there is a record of the domain, sound or not; `*size` is its size, else 0. */
+MUST_CHECK bool store_db_holds(struct store_db *, const char *domain, size_t *size);
 MUST_CHECK enum store_db_status store_db_delete(struct store_db *, const char *domain);
 /* Removes all index lines of the domain by going through the whole indexes: for when no sound
  * record tells where they are. */
@@ -110,11 +110,13 @@ MUST_CHECK enum store_db_status store_db_evict(struct store_db *, int64_t day_li
 MUST_CHECK enum store_db_status
 store_db_weigh(struct store_db *, void (*each)(const char *domain, size_t bytes, void *arg),
                void *arg);
-/* Removes the record unused longest of the organisation's (store_crowd.h), and adds its size to
- * `*bytes`. `place` (all zero: the start) is where the search goes on the next time; it may skip
- * what was written since. STORE_DB_MISSING: there is none behind it. */
+/* Removes one record of the organisation's (store_crowd.h) that was asked for before `day_limit`,
+ * and adds its size to `*bytes`. Looks at STORE_DB_LOOK_MAX lines of `used` at most, from `hand`
+ * on, which goes round (all zero: the start). STORE_DB_MISSING: none was among them. */
+enum { STORE_DB_LOOK_MAX = 1024 };
 MUST_CHECK enum store_db_status store_db_evict_of(struct store_db *, const char *organisation,
-                                                  struct store_db_place *place, uint64_t *bytes);
+                                                  int64_t day_limit, struct store_db_place *hand,
+                                                  uint64_t *bytes);
 /* The cause of the last failure of a function that writes. */
 const char *store_db_error(const struct store_db *);
 

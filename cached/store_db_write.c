@@ -167,12 +167,15 @@ store_db_put(struct store_db *db, const struct record *record, const char *bytes
 }
 
 bool
-store_db_holds(struct store_db *db, const char *domain)
+store_db_holds(struct store_db *db, const char *domain, size_t *size)
 {
-    MDB_val key = store_db_val(domain, strlen(domain)), value;
+    MDB_val key = store_db_val(domain, strlen(domain)), value = {0};
+    bool holds;
 
     store_guard_enter();
-    return result(db, mdb_get(db->write, db->policy, &key, &value)) == STORE_DB_OK;
+    holds = result(db, mdb_get(db->write, db->policy, &key, &value)) == STORE_DB_OK;
+    *size = holds ? value.mv_size : 0;
+    return holds;
 }
 
 enum store_db_status
@@ -209,27 +212,41 @@ first_used(struct store_db *db, struct store_db_place *place)
     return error;
 }
 
+/* Removes the record that the line of `used` belongs to and adds its size to `*bytes`; of a wrong
+ * line only itself. */
+static int
+evict_line(struct store_db *db, const struct store_db_place *place, uint64_t *bytes)
+{
+    MDB_val key = store_db_val(place->domain, strlen(place->domain)), value = {0};
+    struct record old;
+    bool sound = false;
+    int error = read_old(db, place->domain, &old, &sound);
+
+    if (!error)
+        error = mdb_get(db->write, db->policy, &key, &value);
+    if (error && error != MDB_NOTFOUND)
+        return error;
+    if (sound && old.asked_day == place->number) {
+        *bytes += value.mv_size;
+        return remove_record(db, place->domain);
+    }
+    /* no record, or one that stands elsewhere in the index: the line is wrong */
+    return remove_line(db, STORE_DB_USED, place->number, place->domain);
+}
+
 static int
 evict_first(struct store_db *db, int64_t day_limit, uint64_t *evicted)
 {
     struct store_db_place place;
-    struct record old;
-    bool sound = false;
+    uint64_t bytes = 0;
     int error = first_used(db, &place);
 
     if (!error && place.number >= day_limit)
         error = MDB_NOTFOUND;
-    if (error)
-        return error;
-    error = read_old(db, place.domain, &old, &sound);
-    if (error && error != MDB_NOTFOUND)
-        return error;
-    if (sound && old.asked_day == place.number) {
-        ++*evicted;
-        return remove_record(db, place.domain);
-    }
-    /* no record, or one that stands elsewhere in the index: the line is wrong */
-    return remove_line(db, STORE_DB_USED, place.number, place.domain);
+    if (!error)
+        error = evict_line(db, &place, &bytes);
+    *evicted += bytes > 0;
+    return error;
 }
 
 enum store_db_status
@@ -268,49 +285,52 @@ store_db_weigh(struct store_db *db, void (*each)(const char *domain, size_t byte
     return result(db, weigh(db, each, arg));
 }
 
-/* Steps on in the order of use to a domain of the organisation. */
+/* Moves the hand on to a line of the organisation's; at the end it is back at the start. */
 static int
-next_of(struct store_db *db, const char *organisation, struct store_db_place *place)
+next_of(struct store_db *db, const char *organisation, int64_t day_limit,
+        struct store_db_place *hand)
 {
     struct store_db_key bytes;
-    MDB_val key = store_db_key_of(place->number, place->domain, &bytes), value;
+    MDB_val key = store_db_key_of(hand->number, hand->domain, &bytes), value;
     MDB_cursor *cursor;
     int error = mdb_cursor_open(db->write, db->index[STORE_DB_USED], &cursor);
+    bool found = false;
 
     if (error)
         return error;
     error = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    while (!error &&
-           (!store_db_place_of(&key, place) || !store_crowd_holds(organisation, place->domain)))
-        error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    for (int i = 0; !error && !found && i < STORE_DB_LOOK_MAX; i++) {
+        bool is_line = store_db_place_of(&key, hand);
+
+        if (is_line && hand->number >= day_limit)
+            error = MDB_NOTFOUND;
+        else if (is_line && store_crowd_holds(organisation, hand->domain))
+            found = true;
+        else
+            error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
     mdb_cursor_close(cursor);
-    return error;
+    if (error == MDB_NOTFOUND)
+        *hand = (struct store_db_place){0};
+    return error || found ? error : MDB_NOTFOUND;
 }
 
 static int
-evict_of(struct store_db *db, const char *organisation, struct store_db_place *place,
-         uint64_t *bytes)
+evict_of(struct store_db *db, const char *organisation, int64_t day_limit,
+         struct store_db_place *hand, uint64_t *bytes)
 {
-    MDB_val key, value;
-    int error = next_of(db, organisation, place);
+    bool is_under_way = hand->domain[0] != '\0';
+    int error = next_of(db, organisation, day_limit, hand);
 
-    if (error)
-        return error;
-    key = store_db_val(place->domain, strlen(place->domain));
-    error = mdb_get(db->write, db->policy, &key, &value);
-    if (error == MDB_NOTFOUND) /* a wrong line */
-        return remove_line(db, STORE_DB_USED, place->number, place->domain);
-    if (error)
-        return error;
-    *bytes += value.mv_size;
-    error = remove_record(db, place->domain);
-    return error ? error : remove_line(db, STORE_DB_USED, place->number, place->domain);
+    if (error == MDB_NOTFOUND && is_under_way && hand->domain[0] == '\0')
+        error = next_of(db, organisation, day_limit, hand);
+    return error ? error : evict_line(db, hand, bytes);
 }
 
 enum store_db_status
-store_db_evict_of(struct store_db *db, const char *organisation, struct store_db_place *place,
-                  uint64_t *bytes)
+store_db_evict_of(struct store_db *db, const char *organisation, int64_t day_limit,
+                  struct store_db_place *hand, uint64_t *bytes)
 {
     store_guard_enter();
-    return result(db, evict_of(db, organisation, place, bytes));
+    return result(db, evict_of(db, organisation, day_limit, hand, bytes));
 }

@@ -7,24 +7,16 @@
 #include <string.h>
 #include <time.h>
 
-#include "cached/store_crowd.h"
 #include "cached/store_db.h"
+#include "cached/store_room.h"
 #include "cached/table.h"
 #include "cached/thread.h"
 #include "common/clock.h"
 #include "common/log.h"
 
 enum {
-    PAGE = 4096,
-    PAGES_A_CHANGE = 6,  /* one leaf of each database, and their parents in part */
-    PAGES_A_COMMIT = 16, /* roots, the free list */
-    RESERVE_PART = 8,    /* so much of the file is kept free to evict and to move in */
-    EVICT_BATCH = 64,
-    EVICT_ROUNDS = 64, /* a batch; what is still missing then, the next one gets */
-    GATHER_MS = 50,    /* from one commit to the next, so that those under way share one */
-    COMPLAIN_EVERY_MS = 60000,
-    LOOK_EVERY_MS = 60000, /* at who fills the store, when nobody has too much */
-    DAY_S = 86400
+    GATHER_MS = 50, /* from one commit to the next, so that those under way share one */
+    COMPLAIN_EVERY_MS = 60000
 };
 
 /* One change. In the queue until it is taken, in the table until it is done. */
@@ -58,14 +50,7 @@ struct store_writer {
     struct store_writer_counts counts;
     int64_t complained_ms;
 
-    /* the writer's own */
-    uint64_t size; /* of the file at most */
-    bool tight;    /* over the limit with nothing to evict: only known domains are written */
-    char crowd[DOMAIN_SIZE];           /* who fills more than his share, while `excess` */
-    uint64_t excess;                   /* bytes that he must give up */
-    struct store_db_place crowd_place; /* evicted up to here */
-    bool crowd_gave;                   /* something of his was found since */
-    int64_t looked_ms;                 /* when nobody was found; 0: never */
+    struct store_room *room; /* the writer's own */
 };
 
 static const char *
@@ -113,118 +98,6 @@ give_up(struct store_writer *w, struct change *c, const char *why)
     complain(w, c->record.domain, why);
 }
 
-static void
-count(struct store_writer *w, uint64_t *counter, uint64_t more)
-{
-    pthread_mutex_lock(&w->mutex);
-    *counter += more;
-    pthread_mutex_unlock(&w->mutex);
-}
-
-static void
-weigh_record(const char *domain, size_t bytes, void *arg)
-{
-    store_crowd_add(arg, domain, bytes);
-}
-
-/* Looks who fills more than his share of a full store, when that is not known. It costs a walk
- * through the file, so not often. */
-static void
-look_for_crowd(struct store_writer *w)
-{
-    struct store_crowd *crowd;
-    int64_t now_ms = clock_boot_ms();
-
-    if (w->excess > 0 || (w->looked_ms != 0 && now_ms - w->looked_ms < LOOK_EVERY_MS))
-        return;
-    crowd = alloc_zero(1, sizeof *crowd);
-    if (store_db_begin(w->db) == STORE_DB_OK) {
-        if (store_db_weigh(w->db, weigh_record, crowd) == STORE_DB_OK &&
-            store_crowd_find(crowd, w->crowd, &w->excess))
-            log_warning("the store is full, and %s fills more than its share: its policies go "
-                        "first",
-                        w->crowd);
-        store_db_abort(w->db);
-    }
-    w->crowd_place = (struct store_db_place){0};
-    w->crowd_gave = false;
-    w->looked_ms = w->excess > 0 ? 0 : now_ms;
-    free(crowd);
-}
-
-/* Evicts one record of the crowd. */
-static enum store_db_status
-evict_of_crowd(struct store_writer *w, uint64_t *evicted)
-{
-    uint64_t bytes = 0;
-    enum store_db_status status = store_db_evict_of(w->db, w->crowd, &w->crowd_place, &bytes);
-
-    if (status == STORE_DB_MISSING) {
-        w->excess = 0;
-        w->looked_ms = w->crowd_gave ? 0 : clock_boot_ms(); /* not there: do not look at once */
-        return status;
-    }
-    w->crowd_gave = true;
-    *evicted += bytes > 0;
-    w->excess -= bytes < w->excess ? bytes : w->excess;
-    return status;
-}
-
-/* Evicts up to `max` records in a transaction of its own: of the crowd as many as are too many, or
- * else those unused longest. Returns how many. */
-static uint64_t
-evict_batch(struct store_writer *w, uint64_t max)
-{
-    int64_t day_limit = clock_wall_s() / DAY_S - STORE_KEEP_DAYS;
-    enum store_db_status status;
-    uint64_t evicted = 0;
-    bool crowded;
-
-    look_for_crowd(w);
-    crowded = w->excess > 0;
-    status = store_db_begin(w->db);
-    for (uint64_t i = 0; i < max && status == STORE_DB_OK && crowded == (w->excess > 0); i++)
-        status = crowded ? evict_of_crowd(w, &evicted) : store_db_evict(w->db, day_limit, &evicted);
-    if (status == STORE_DB_OK || (status == STORE_DB_MISSING && evicted > 0))
-        status = store_db_commit(w->db);
-    else
-        store_db_abort(w->db);
-    if (status != STORE_DB_OK && status != STORE_DB_MISSING)
-        w->excess = 0; /* nothing of it has happened: who crowds the store is found out anew */
-    if (status != STORE_DB_OK)
-        return 0;
-    count(w, &w->counts.evicted, evicted);
-    return evicted;
-}
-
-/* Evicts as many at once as the reserve has pages for: a removal, too, writes its pages anew. */
-static uint64_t
-evict_some(struct store_writer *w)
-{
-    uint64_t max = w->size / RESERVE_PART / 2 / (PAGES_A_CHANGE * PAGE);
-    uint64_t evicted = evict_batch(w, max < EVICT_BATCH ? max : EVICT_BATCH);
-
-    return evicted > 0 ? evicted : evict_batch(w, 1);
-}
-
-/* Evicts until `cost` bytes more leave the reserve alone. */
-static void
-make_room(struct store_writer *w, uint64_t cost)
-{
-    struct store_db_usage usage;
-
-    w->tight = false;
-    for (int round = 0; round < EVICT_ROUNDS; round++) {
-        store_db_usage(w->db, &usage);
-        if (usage.bytes_used + cost <= w->size - w->size / RESERVE_PART)
-            return;
-        if (evict_some(w) == 0) {
-            w->tight = true;
-            return;
-        }
-    }
-}
-
 static enum store_db_status
 apply(struct store_writer *w, const struct change *c)
 {
@@ -239,11 +112,18 @@ apply(struct store_writer *w, const struct change *c)
     return status == STORE_DB_MISSING ? STORE_DB_OK : status;
 }
 
-/* True when the change must not be made because the store is full. */
-static bool
-is_shut_out(struct store_writer *w, const struct change *c)
+/* Gives up those that the store has no room for. */
+static void
+sort_out(struct store_writer *w, struct change *batch)
 {
-    return w->tight && !c->removes && !store_db_holds(w->db, c->record.domain);
+    store_room_begin(w->room);
+    for (struct change *c = batch; c != NULL; c = c->next) {
+        const char *why = c->removes ? NULL : store_room_refuses(w->room, c->record.domain, c->len);
+
+        if (why != NULL)
+            give_up(w, c, why);
+    }
+    store_room_end(w->room);
 }
 
 /* Makes the changes from `c` up to (not including) `end` in one transaction; counts in `*written`.
@@ -255,8 +135,6 @@ commit_run(struct store_writer *w, struct change *c, const struct change *end, u
 
     *written = 0;
     for (; c != end && status == STORE_DB_OK; c = c->next) {
-        if (!c->given_up && is_shut_out(w, c))
-            give_up(w, c, "it is full, and all policies in it are in use");
         if (c->given_up)
             continue;
         status = apply(w, c);
@@ -275,17 +153,23 @@ commit_with_room(struct store_writer *w, struct change *c, const struct change *
     uint64_t written;
     enum store_db_status status = commit_run(w, c, end, &written);
 
-    for (int i = 0; i < EVICT_ROUNDS && status == STORE_DB_FULL && evict_some(w) > 0; i++)
+    for (int i = 0; i < STORE_ROOM_EVICT_ROUNDS && status == STORE_DB_FULL &&
+                    store_room_evict_some(w->room) > 0;
+         i++)
         status = commit_run(w, c, end, &written);
+    pthread_mutex_lock(&w->mutex);
     if (status == STORE_DB_OK)
-        count(w, &w->counts.written, written);
+        w->counts.written += written;
+    w->counts.evicted = store_room_evicted(w->room);
+    pthread_mutex_unlock(&w->mutex);
     return status;
 }
 
 static void
 write_batch(struct store_writer *w, struct change *batch, uint64_t cost)
 {
-    make_room(w, cost);
+    store_room_make(w->room, cost);
+    sort_out(w, batch);
     if (commit_with_room(w, batch, NULL) == STORE_DB_OK)
         return;
     for (struct change *c = batch; c != NULL; c = c->next) {
@@ -337,11 +221,11 @@ static struct change *
 take_batch(struct store_writer *w, uint64_t *cost)
 {
     struct change *batch = w->first, **at = &w->first;
-    uint64_t limit = w->size / RESERVE_PART / 2;
+    uint64_t limit = store_room_batch_max(w->room);
 
-    *cost = PAGES_A_COMMIT * PAGE;
+    *cost = STORE_ROOM_A_COMMIT;
     for (int n = 0; *at != NULL && n < STORE_BATCH_MAX; n++, at = &(*at)->next) {
-        uint64_t more = PAGES_A_CHANGE * PAGE + (*at)->len;
+        uint64_t more = STORE_ROOM_A_CHANGE + (*at)->len;
         if (n > 0 && *cost + more > limit)
             break;
         *cost += more;
@@ -402,6 +286,7 @@ free_writer(struct store_writer *w)
     pthread_cond_destroy(&w->wake);
     pthread_cond_destroy(&w->done);
     table_free(w->pending);
+    store_room_free(w->room);
     free(w);
 }
 
@@ -409,12 +294,10 @@ struct store_writer *
 store_writer_start(struct store_db *db)
 {
     struct store_writer *w = alloc_zero(1, sizeof *w);
-    struct store_db_usage usage;
     pthread_condattr_t attributes;
 
-    store_db_usage(db, &usage);
     w->db = db;
-    w->size = usage.bytes_max;
+    w->room = store_room_new(db);
     w->last = &w->first;
     w->pending = table_new(domain_of);
     pthread_mutex_init(&w->mutex, NULL);

@@ -1,9 +1,7 @@
 /* store_writer - the thread that writes to the store, so that nobody else waits for the disk.
  * Changes are queued, at most one a domain, and committed in batches: the first after a pause at
- * once, further ones a twentieth of a second apart. Full: it makes room by evicting, in good time,
- * because a file without a free page can evict no more: first of whoever fills more than his share
- * (store_crowd.h), then what was unused longest. All functions are called from one thread, the
- * answer thread. */
+ * once, further ones a twentieth of a second apart. What there is no room for (store_room.h) is
+ * told and left out. All functions are called from one thread, the answer thread. */
 #ifndef STS_CACHED_STORE_WRITER_H
 #define STS_CACHED_STORE_WRITER_H
 
@@ -19,8 +17,7 @@ struct store_writer;
 
 enum {
     STORE_BATCH_MAX = 256,
-    STORE_QUEUE_BYTES_MAX = 64 << 20, /* a disk that hangs must not eat the memory */
-    STORE_KEEP_DAYS = 30              /* a policy asked for since then is never evicted */
+    STORE_QUEUE_BYTES_MAX = 64 << 20 /* a disk that hangs must not eat the memory */
 };
 
 /* `db` is borrowed; from now on only this thread writes to it. NULL: no thread was to be had. */

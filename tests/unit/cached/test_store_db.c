@@ -125,6 +125,7 @@ static void
 test_unsound_record_leaves_no_lines(void **state)
 {
     char domain[SAMPLE_DOMAIN_SIZE];
+    size_t size;
 
     (void)state;
     begin();
@@ -136,9 +137,11 @@ test_unsound_record_leaves_no_lines(void **state)
     assert_counts(4, 4, 4);
     sample_domain(1, domain);
     begin();
-    assert_true(store_db_holds(db, domain));
+    assert_true(store_db_holds(db, domain, &size));
+    assert_true(size > 0);
     assert_int_equal(store_db_delete(db, domain), STORE_DB_OK);
-    assert_false(store_db_holds(db, domain));
+    assert_false(store_db_holds(db, domain, &size));
+    assert_int_equal(size, 0);
     put_number(2);
     commit();
     assert_counts(3, 3, 3);
@@ -246,6 +249,34 @@ test_evicts_by_day(void **state)
     assert_counts(6, 6, 6);
 }
 
+/* The hand goes round, and stops before the day. */
+static void
+test_evicts_of_one_organisation(void **state)
+{
+    struct store_db_place hand = {0};
+    char domain[SAMPLE_DOMAIN_SIZE];
+    uint64_t bytes = 0, before;
+
+    (void)state;
+    begin();
+    for (int n = 0; n < 10; n++)
+        put_number(n);
+    sample_domain(6, domain);
+    assert_int_equal(store_db_evict_of(db, domain, 20006, &hand, &bytes), STORE_DB_MISSING);
+    assert_int_equal(bytes, 0);
+    assert_int_equal(store_db_evict_of(db, domain, 20007, &hand, &bytes), STORE_DB_OK);
+    assert_true(bytes > 0);
+    before = bytes;
+    assert_int_equal(store_db_evict_of(db, domain, 20007, &hand, &bytes), STORE_DB_MISSING);
+    assert_int_equal(bytes, before);
+    sample_domain(5, domain);
+    assert_int_equal(store_db_evict_of(db, domain, 20007, &hand, &bytes), STORE_DB_OK);
+    sample_domain(2, domain); /* behind it: round once */
+    assert_int_equal(store_db_evict_of(db, domain, 20007, &hand, &bytes), STORE_DB_OK);
+    commit();
+    assert_counts(7, 7, 7);
+}
+
 static void
 test_evicts_lines_without_a_record(void **state)
 {
@@ -294,6 +325,7 @@ main(void)
         IN_DIRECTORY(test_steps_both_ways),
         IN_DIRECTORY(test_index_is_in_order_of_time),
         IN_DIRECTORY(test_evicts_by_day),
+        IN_DIRECTORY(test_evicts_of_one_organisation),
         IN_DIRECTORY(test_evicts_lines_without_a_record),
         IN_DIRECTORY(test_looking_makes_nothing),
     };

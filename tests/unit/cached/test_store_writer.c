@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cached/cache_lmdb.h"
+#include "cached/store_room.h"
 #include "cached/store_writer.h"
 #include "common/clock.h"
 #include "common/log.h"
