@@ -3,9 +3,9 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "cached/dns_exchange.h"
+#include "cached/dns_line.h"
 #include "cached/dns_servers.h"
 #include "cached/settings.h"
 #include "common/log.h"
@@ -14,22 +14,18 @@
 
 enum { ROUNDS = 2 /* over all servers */ };
 
-TAILQ_HEAD(lookups, dns_lookup);
-
 struct dns {
     struct event_base *base;
     struct dns_servers *servers;
     int64_t timeout_ms;
     bool want_ad;
-    struct lookups running, waiting; /* waiting: first come, first served */
-    size_t running_count;
+    struct dns_line *line;
 };
 
 /* Of one look-up: first a try is made, then what came of it decides on the next step. */
 struct dns_lookup {
-    TAILQ_ENTRY(dns_lookup) link;
+    struct dns_line_item item; /* first: the line knows nothing else of a look-up */
     struct dns *dns;
-    bool is_running;
     char name[DNS_HOST_SIZE]; /* what is asked for now: the first name or the end of a chain */
     enum dns_type type;
     dns_done_fn *done;
@@ -63,8 +59,7 @@ dns_new(struct event_base *base, const struct settings *settings, char *why, siz
     dns->servers = servers;
     dns->timeout_ms = settings->dns.timeout_ms;
     dns->want_ad = settings->dns.trust_ad;
-    TAILQ_INIT(&dns->running);
-    TAILQ_INIT(&dns->waiting);
+    dns->line = dns_line_new(DNS_RUNNING_MAX, DNS_SHARE_MAX);
     return dns;
 }
 
@@ -77,15 +72,6 @@ lookup_free(struct dns_lookup *lookup)
     free(lookup);
 }
 
-static void
-leave_line(struct dns_lookup *lookup)
-{
-    struct dns *dns = lookup->dns;
-
-    TAILQ_REMOVE(lookup->is_running ? &dns->running : &dns->waiting, lookup, link);
-    dns->running_count -= lookup->is_running;
-}
-
 void
 dns_free(struct dns *dns)
 {
@@ -93,11 +79,11 @@ dns_free(struct dns *dns)
 
     if (dns == NULL)
         return;
-    while ((lookup = TAILQ_FIRST(&dns->running)) != NULL ||
-           (lookup = TAILQ_FIRST(&dns->waiting)) != NULL) {
-        leave_line(lookup);
+    while ((lookup = (struct dns_lookup *)dns_line_any(dns->line)) != NULL) {
+        dns_line_leave(dns->line, &lookup->item);
         lookup_free(lookup);
     }
+    dns_line_free(dns->line);
     dns_servers_free(dns->servers);
     free(dns);
 }
@@ -108,7 +94,7 @@ finish(struct dns_lookup *lookup, const struct dns_answer *answer)
 {
     struct dns *dns = lookup->dns;
 
-    leave_line(lookup);
+    dns_line_leave(dns->line, &lookup->item);
     run_waiting(dns);
     lookup->done(answer, lookup->arg);
     lookup_free(lookup);
@@ -248,13 +234,8 @@ run_waiting(struct dns *dns)
 {
     struct dns_lookup *lookup;
 
-    while (dns->running_count < DNS_RUNNING_MAX && (lookup = TAILQ_FIRST(&dns->waiting)) != NULL) {
-        leave_line(lookup);
-        lookup->is_running = true;
-        TAILQ_INSERT_TAIL(&dns->running, lookup, link);
-        dns->running_count++;
+    while ((lookup = (struct dns_lookup *)dns_line_next(dns->line)) != NULL)
         ask(lookup);
-    }
 }
 
 struct dns_lookup *
@@ -272,7 +253,7 @@ dns_lookup_start(struct dns *dns, const char *name, enum dns_type type, dns_done
     lookup->authentic = true;
     if (len < sizeof(lookup->name)) /* else it stays empty, which is no name either */
         memcpy(lookup->name, name, len + 1);
-    TAILQ_INSERT_TAIL(&dns->waiting, lookup, link);
+    dns_line_join(dns->line, &lookup->item, name);
     run_waiting(dns);
     return lookup;
 }
@@ -285,7 +266,7 @@ dns_lookup_cancel(struct dns_lookup *lookup)
     if (lookup == NULL)
         return;
     dns = lookup->dns;
-    leave_line(lookup);
+    dns_line_leave(dns->line, &lookup->item);
     lookup_free(lookup);
     run_waiting(dns);
 }

@@ -14,9 +14,9 @@ struct dns_lookup;
 
 typedef void dns_done_fn(const struct dns_answer *, void *arg); /* answer borrowed */
 
-/* Sockets open at a time; further look-ups wait in line. The resolutions below one registrable
- * domain (an eighth of 4,096) can have two each, A and AAAA, and leave a third to the others. */
-enum { DNS_RUNNING_MAX = 1536 };
+/* Sockets open at a time; further look-ups wait in line. Those below one registrable domain leave a
+ * third to the others. */
+enum { DNS_RUNNING_MAX = 1536, DNS_SHARE_MAX = 1024 };
 
 /* NULL: `why` names the server in `dns.servers` that cannot be used. */
 MUST_CHECK struct dns *dns_new(struct event_base *, const struct settings *, char *why,

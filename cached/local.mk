@@ -22,7 +22,7 @@ libcached_a_SOURCES = \
 	cached/dane.c cached/dane.h \
 	cached/describe.c cached/describe.h \
 	cached/dns.c cached/dns.h \
-	cached/dns_exchange.c cached/dns_exchange.h \
+	cached/dns_exchange.c cached/dns_exchange.h cached/dns_line.c cached/dns_line.h \
 	cached/dns_parse.c cached/dns_parse.h \
 	cached/dns_screen.c cached/dns_screen.h \
 	cached/dns_servers.c cached/dns_servers.h \

@@ -63,6 +63,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_organisation \
 	tests/unit/cached/test_dns \
 	tests/unit/cached/test_dns_limits \
+	tests/unit/cached/test_dns_line \
 	tests/unit/cached/test_dane \
 	tests/unit/cached/test_source_dane \
 	tests/unit/cached/test_dns_parse \
@@ -152,6 +153,9 @@ SCREEN_CASE = tests/fake/screen_case.c tests/fake/screen_case.h $(DNS_PACKET)
 tests_unit_cached_test_dns_SOURCES = tests/unit/cached/test_dns.c $(DNS_LAB)
 tests_unit_cached_test_dns_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_dns_line_SOURCES = tests/unit/cached/test_dns_line.c
+tests_unit_cached_test_dns_line_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_dns_line_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_dns_limits_SOURCES = tests/unit/cached/test_dns_limits.c $(DNS_LAB)
 tests_unit_cached_test_dns_limits_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_dns_limits_LDADD = $(UNIT_LIBS_CACHED)

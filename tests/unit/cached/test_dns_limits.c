@@ -14,7 +14,7 @@
 
 #define NAME "_mta-sts.example.com"
 
-enum { MANY = 2000 };
+enum { MANY = 2000, OTHERS = 600 };
 
 static void
 say_txt(struct packet *p, const struct dns_question *q)
@@ -97,12 +97,13 @@ count_open_files(void)
     return count;
 }
 
-/* Only so many run at a time; the others have their turn. A cancelled one makes room. */
+/* Only so many run at a time, of one organisation fewer; the others have their turn. A cancelled
+ * one makes room. */
 static void
 test_many(void **state)
 {
     static struct dns_lookup *lookups[MANY];
-    struct dns_lab_result all = {0};
+    struct dns_lab_result all = {0}, others = {0};
     struct dns_lab lab;
 
     (void)state;
@@ -111,11 +112,15 @@ test_many(void **state)
     int before = count_open_files();
     for (size_t i = 0; i < MANY; i++)
         lookups[i] = dns_lookup_start(lab.dns, NAME, DNS_TXT, dns_lab_on_done, &all);
+    assert_int_equal(count_open_files(), before + DNS_SHARE_MAX);
+    for (size_t i = 0; i < OTHERS; i++)
+        assert_non_null(dns_lookup_start(lab.dns, "other.test", DNS_TXT, dns_lab_on_done, &others));
     assert_int_equal(count_open_files(), before + DNS_RUNNING_MAX);
     dns_lookup_cancel(lookups[0]);
     dns_lookup_cancel(lookups[MANY - 1]);
     assert_int_equal(count_open_files(), before + DNS_RUNNING_MAX);
     dns_lab_turn(&lab, &all.calls, MANY - 2);
+    dns_lab_turn(&lab, &others.calls, OTHERS);
     assert_int_equal(all.error, STS_OK);
     assert_int_equal(count_open_files(), before);
     dns_lab_close(&lab);
