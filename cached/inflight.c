@@ -11,7 +11,7 @@
 /* How many run below one registrable domain. */
 struct inflight_share {
     struct table_link link;
-    size_t running;
+    size_t running, with_policy; /* these are among those */
     char organisation[DOMAIN_SIZE];
 };
 
@@ -81,7 +81,7 @@ find_share(const struct inflight *inflight, const char *organisation)
 }
 
 static struct inflight_share *
-take_share(struct inflight *inflight, const char *domain)
+take_share(struct inflight *inflight, const char *domain, bool has_policy)
 {
     const char *organisation = organisation_of(domain);
     struct inflight_share *share = find_share(inflight, organisation);
@@ -92,32 +92,38 @@ take_share(struct inflight *inflight, const char *domain)
         table_add(inflight->shares, &share->link);
     }
     share->running++;
+    share->with_policy += has_policy;
     return share;
 }
 
 static void
-give_share_back(struct inflight *inflight, struct inflight_share *share)
+give_share_back(struct inflight *inflight, struct inflight_share *share, bool has_policy)
 {
+    share->with_policy -= has_policy;
     if (--share->running > 0)
         return;
     table_remove(inflight->shares, &share->link);
     pool_give(&inflight->share_pool, share);
 }
 
-/* The list of public suffixes is asked only when it could matter. */
+/* One organisation alone may have 3,072 and then 512 more of the other kind, with a policy or
+ * without: so 512 are left to newcomers. The list of public suffixes is asked only when it matters.
+ */
 bool
 inflight_has_room(const struct inflight *inflight, const char *domain, bool has_policy)
 {
-    size_t max = has_policy ? 2 * QUERY_SHARE_MAX : QUERY_SHARE_MAX, running;
+    size_t running = inflight_count(inflight);
     const struct inflight_share *share;
 
-    running = inflight_count(inflight);
-    if (running < max)
+    if (running < QUERY_RUNNING_MAX - 2 * QUERY_SHARE_MAX)
         return true;
     if (running >= QUERY_RUNNING_MAX)
         return false;
     share = find_share(inflight, organisation_of(domain));
-    return share == NULL || share->running < max;
+    if (share == NULL)
+        return true;
+    return (has_policy ? share->with_policy : share->running - share->with_policy) <
+           QUERY_SHARE_MAX;
 }
 
 struct resolution *
@@ -128,7 +134,8 @@ inflight_add(struct inflight *inflight, struct query_engine *engine, struct entr
 
     r->engine = engine;
     r->entry = entry;
-    r->share = take_share(inflight, entry->domain);
+    r->has_policy = cache_policy_in_force(entry, now_ms);
+    r->share = take_share(inflight, entry->domain, r->has_policy);
     r->started_ms = now_ms;
     LIST_INIT(&r->waiters);
     STAILQ_INIT(&r->refetchers);
@@ -167,7 +174,7 @@ inflight_remove(struct inflight *inflight, struct resolution *r, struct cache *c
     }
     table_remove(inflight->table, &r->link);
     LIST_REMOVE(r, all);
-    give_share_back(inflight, r->share);
+    give_share_back(inflight, r->share, r->has_policy);
     cache_unpin(cache, r->entry);
     pool_give(&inflight->resolution_pool, r);
 }

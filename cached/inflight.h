@@ -47,6 +47,7 @@ struct resolution {
     struct query_engine *engine;
     struct entry *entry; /* pinned */
     struct inflight_share *share;
+    bool has_policy;                  /* was in force at the beginning */
     struct source_job *job;           /* the one thing that is waited for: the source, */
     struct farm_job *farm_job;        /* the farm, */
     struct probes_wait *probes_wait;  /* probes, */
@@ -84,7 +85,8 @@ void inflight_stop_work(struct resolution *);
  */
 void inflight_remove(struct inflight *, struct resolution *, struct cache *);
 size_t inflight_count(const struct inflight *);
-/* False when one more for this domain would be too many: in all, or below its registrable domain.
+/* False when one more for this domain would be too many: in all, or, when places are scarce, below
+ * its registrable domain.
  * `has_policy`: the domain's policy is in force, and may take the places kept for such. */
 bool inflight_has_room(const struct inflight *, const char *domain, bool has_policy);
 

@@ -19,9 +19,9 @@ struct query_engine;
 
 enum {
     QUERY_RUNNING_MAX = 4096,
-    /* Below one registrable domain, whose names cost nothing and whose DNS may be silent; and as
-     * many again for domains whose policy is in force, so that no flood keeps one from being
-     * renewed. */
+    /* Below one registrable domain, whose names cost nothing and whose DNS may be silent, when
+     * places become scarce: as many are kept for newcomers, and as many again for domains whose
+     * policy is in force, so that no flood keeps one from being renewed. */
     QUERY_SHARE_MAX = QUERY_RUNNING_MAX / 8
 };
 

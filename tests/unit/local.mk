@@ -27,6 +27,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_settings_redis \
 	tests/unit/cached/test_query_farm \
 	tests/unit/cached/test_query_orders \
+	tests/unit/cached/test_inflight \
 	tests/unit/cached/test_query_policy \
 	tests/unit/cached/test_probes \
 	tests/unit/cached/test_query \
@@ -321,6 +322,9 @@ tests_unit_cached_test_query_farm_SOURCES = tests/unit/cached/test_query_farm.c 
 	tests/fake/fake_farm.c tests/fake/fake_farm.h
 tests_unit_cached_test_query_farm_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_farm_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_inflight_SOURCES = tests/unit/cached/test_inflight.c $(QUERY_LAB)
+tests_unit_cached_test_inflight_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_inflight_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_orders_SOURCES = tests/unit/cached/test_query_orders.c $(QUERY_LAB)
 tests_unit_cached_test_query_orders_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_orders_LDADD = $(UNIT_LIBS_CACHED)

@@ -87,85 +87,6 @@ only_who_needs_mx_waits_for_it(void **state)
     assert_int_equal(lab->source.mx_started, 1);
 }
 
-static void
-too_many_resolutions_are_overload(void **state)
-{
-    struct lab *lab = *state;
-    static struct asker askers[QUERY_RUNNING_MAX];
-    struct asker one_more;
-    char domain[32];
-
-    for (int i = 0; i < QUERY_RUNNING_MAX; i++) {
-        snprintf(domain, sizeof domain, "d%d.test", i);
-        lab_put(lab, (struct question){.domain = domain, .wait_ms = -1}, &askers[i]);
-        assert_false(askers[i].at_once);
-    }
-    lab_ask(lab, &one_more);
-    lab_assert_told(&one_more, VERDICT_UNKNOWN, STS_OVERLOAD);
-    assert_int_equal(query_running(lab->engine), QUERY_RUNNING_MAX);
-    lab_put(lab, (struct question){.domain = "d7.test", .wait_ms = -1}, &one_more);
-    assert_false(one_more.at_once); /* joining one is no new one */
-    query_cancel(one_more.token);
-}
-
-static void
-flood(struct lab *lab, const char *below, struct asker *askers, int count)
-{
-    char domain[64];
-
-    for (int i = 0; i < count; i++) {
-        snprintf(domain, sizeof domain, "d%d.%s", i, below);
-        lab_put(lab, (struct question){.domain = domain, .wait_ms = -1}, &askers[i]);
-        assert_false(askers[i].at_once);
-    }
-}
-
-static void
-one_organisation_has_an_eighth(void **state)
-{
-    static const struct txt_result nothing = {.error = STS_NO_RECORD, .ttl_s = LAB_TTL_S};
-    struct question one_more = {.domain = "more.evil.co.uk", .wait_ms = -1};
-    static struct asker askers[QUERY_SHARE_MAX];
-    struct lab *lab = *state;
-    struct asker asker;
-
-    flood(lab, "evil.co.uk", askers, QUERY_SHARE_MAX);
-    for (int i = 0; i < 2; i++) {
-        lab_put(lab, one_more, &asker);
-        lab_assert_told(&asker, VERDICT_UNKNOWN, STS_OVERLOAD);
-        lab_put(lab, (struct question){.domain = "d7.evil.co.uk", .wait_ms = -1}, &asker);
-        assert_false(asker.at_once); /* joining one is no new one */
-    }
-    lab_put(lab, (struct question){.domain = "others.co.uk", .wait_ms = -1}, &asker);
-    assert_false(asker.at_once);
-    fake_source_end_txt(&lab->source, "d0.evil.co.uk", &nothing); /* leaves its place */
-    lab_put(lab, one_more, &asker);
-    assert_false(asker.at_once);
-    lab_put(lab, (struct question){.domain = "evil.co.uk", .wait_ms = -1}, &asker);
-    lab_assert_told(&asker, VERDICT_UNKNOWN, STS_OVERLOAD);
-}
-
-static void
-a_flood_of_names_keeps_no_policy_from_renewal(void **state)
-{
-    static struct asker askers[QUERY_SHARE_MAX];
-    struct lab *lab = *state;
-    struct asker asker;
-
-    lab_hold(lab, "id1", "enforce", WEEK_S);
-    lab_pass(lab, 86400);
-    flood(lab, LAB_DOMAIN, askers, QUERY_SHARE_MAX);
-    lab_put(lab, (struct question){.domain = "more." LAB_DOMAIN, .wait_ms = -1}, &asker);
-    lab_assert_told(&asker, VERDICT_UNKNOWN, STS_OVERLOAD);
-    assert_true(query_refresh(lab->engine, LAB_DOMAIN));
-    lab_txt(lab, "id2");
-    lab_fetch(lab, "enforce", WEEK_S);
-    lab_ask_mx(lab, &asker);
-    assert_int_equal(lab_running(lab), FAKE_MX);
-    lab_mx(lab, STS_OK, "mx.example.com");
-    assert_int_equal(asker.verdict, VERDICT_SECURE);
-}
-
 /* --- time ------------------------------------------------------------------ */
 
 /* What a deadline makes of each stage. */
@@ -560,9 +481,6 @@ main(void)
         TEST(a_cancelled_asker_hears_nothing),
         TEST(work_goes_on_without_askers),
         TEST(only_who_needs_mx_waits_for_it),
-        TEST(too_many_resolutions_are_overload),
-        TEST(one_organisation_has_an_eighth),
-        TEST(a_flood_of_names_keeps_no_policy_from_renewal),
         cmocka_unit_test(the_deadline_says_what_is_known),
         TEST(no_wait_still_starts_the_work),
         TEST(who_joins_late_is_answered_at_once),
