@@ -78,7 +78,8 @@ libcached_a_SOURCES = \
 	cached/store_db_write.c \
 	cached/store_crowd.c cached/store_crowd.h cached/store_guard.c cached/store_guard.h \
 	cached/store_rescue.c cached/store_rescue.h \
-	cached/store_room.c cached/store_room.h cached/store_writer.c cached/store_writer.h \
+	cached/store_queue.c cached/store_queue.h cached/store_room.c cached/store_room.h \
+	cached/store_writer.c cached/store_writer.h \
 	cached/table.c cached/table.h \
 	cached/verdict.c cached/verdict.h
 CACHED_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(LDNS_CFLAGS) $(CURL_CFLAGS) $(OPENSSL_CFLAGS) \

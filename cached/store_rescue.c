@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "cached/store_db.h"
-#include "cached/store_writer.h"
+#include "cached/store_queue.h"
 #include "common/clock.h"
 #include "common/log.h"
 

@@ -1,7 +1,8 @@
 /* store_writer - the thread that writes to the store, so that nobody else waits for the disk.
  * Changes are queued, at most one a domain, and committed in batches: the first after a pause at
  * once, further ones a twentieth of a second apart. What there is no room for (store_room.h) is
- * told and left out. All functions are called from one thread, the answer thread. */
+ * told and left out. A removal that failed is tried again each second, to the end and once more
+ * then. All functions are called from one thread, the answer thread. */
 #ifndef STS_CACHED_STORE_WRITER_H
 #define STS_CACHED_STORE_WRITER_H
 
@@ -15,10 +16,6 @@
 struct store_db;
 struct store_writer;
 
-enum {
-    STORE_BATCH_MAX = 256,
-    STORE_QUEUE_BYTES_MAX = 64 << 20 /* a disk that hangs must not eat the memory */
-};
 
 /* `db` is borrowed; from now on only this thread writes to it. NULL: no thread was to be had. */
 MUST_CHECK struct store_writer *store_writer_start(struct store_db *db);
@@ -31,12 +28,12 @@ void store_writer_delete(struct store_writer *, const char *domain);
  * record (NULL) or puts it in place, and leaves no line but its own. */
 void store_writer_mend(struct store_writer *, const char *domain, const struct record *);
 
-/* What is queued for the domain and not yet on disk. */
+/* What is queued for the domain and not yet on disk; a removal owed too. */
 enum store_queued { STORE_QUEUED_NOTHING, STORE_QUEUED_PUT, STORE_QUEUED_DELETE };
 /* The record goes to `bytes`, emptied first, only with STORE_QUEUED_PUT. */
 MUST_CHECK enum store_queued store_writer_find(struct store_writer *, const char *domain,
                                                struct buf *bytes);
-/* Waits until everything queued so far was written or given up. */
+/* Waits until everything queued so far was tried: written, dropped or owed (store_queue.h). */
 void store_writer_flush(struct store_writer *);
 
 struct store_writer_counts {

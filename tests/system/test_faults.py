@@ -149,6 +149,31 @@ def test_disk_refuses_writes(own, tmp_path, error):
     assert not list(own.daemon.state.glob("*damaged*"))
 
 
+def test_forced_flush_on_a_full_disk(own, tmp_path):
+    """What was forgotten by order is forgotten, though the disk cannot be told yet: neither shown nor in force,
+    the operator hears of it, and the disk follows when there is room."""
+    writes = RefusedWrites(tmp_path)
+    own.daemon.environment = writes.environment
+    own.daemon.start()
+    domain, other = publish(own, 2)
+    assert_secure(own, [domain, other])
+    time.sleep(0.3)
+    writes.refuse(errno.ENOSPC)
+    take_source_away(own)
+    assert own.daemon.stsctl("flush", "--force", domain).returncode == 0
+    wait_until(lambda: f"the store cannot remove the policy of {domain}: No space left" in own.daemon.log_text(),
+               "nobody is told")
+    assert own.daemon.stsctl("show", domain).returncode == 1
+    assert domain not in own.daemon.stsctl("list").stdout
+    assert own.verdict(domain)["verdict"] != "secure"
+    writes.refuse(0)
+    time.sleep(2)
+    own.daemon.kill()
+    own.daemon.start()
+    assert own.daemon.stsctl("show", domain).returncode == 1
+    assert_secure(own, [other])
+
+
 def test_start_on_a_full_disk(own, disk):
     """What is on a full disk is known after a start; a new store there is refused with the cause."""
     disk.fill()

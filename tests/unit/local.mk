@@ -94,6 +94,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_pool \
 	tests/unit/cached/test_turn \
 	tests/unit/cached/test_store_crowd \
+	tests/unit/cached/test_store_queue \
 	tests/unit/cached/test_cache_lmdb \
 	tests/unit/cached/test_cache_mem \
 	tests/unit/cached/test_cache_redis \
@@ -274,6 +275,9 @@ tests_unit_cached_test_pool_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_turn_SOURCES = tests/unit/cached/test_turn.c
 tests_unit_cached_test_turn_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_turn_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_store_queue_SOURCES = tests/unit/cached/test_store_queue.c $(STORE_SAMPLES)
+tests_unit_cached_test_store_queue_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_store_queue_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_store_writer_SOURCES = tests/unit/cached/test_store_writer.c $(STORE_SAMPLES)
 tests_unit_cached_test_store_writer_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_store_writer_LDADD = $(UNIT_LIBS_CACHED)

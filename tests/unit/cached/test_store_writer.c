@@ -6,7 +6,9 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -366,6 +368,96 @@ test_a_change_is_written_by_itself(void **state)
     store_close(store);
 }
 
+/* As on a full disk: nothing is written to any file. */
+static void
+refuse_writes(bool refuse)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = refuse ? 0 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static bool
+seen(const struct record *record, void *arg)
+{
+    (void)record;
+    *(int *)arg += 1;
+    return true;
+}
+
+/* Puts samples 1 and 2, and removes 1 while the disk is full; what is seen of them then. */
+static void
+remove_on_a_full_disk(struct store *store, bool *held, int *walked)
+{
+    char domain[SAMPLE_DOMAIN_SIZE];
+
+    put_asked_on(store, 1, TODAY, 100);
+    put_asked_on(store, 2, TODAY, 100);
+    store_flush(store);
+    sample_domain(1, domain);
+    refuse_writes(true);
+    store_delete(store, domain);
+    store_flush(store);
+    *held = holds(store, 1);
+    store_walk(store, NULL, seen, walked);
+}
+
+static void
+test_removal_outlives_a_full_disk(void **state)
+{
+    struct store *store = sample_open();
+    struct store_stats full, stats = {.policies = 2};
+    bool held;
+    int walked = 0;
+
+    (void)state;
+    remove_on_a_full_disk(store, &held, &walked);
+    store_stats(store, &full);
+    refuse_writes(false);
+    assert_false(held);
+    assert_int_equal(walked, 1);
+    assert_int_equal(full.policies, 2);
+    assert_int_equal(full.write_errors, 1);
+    for (int tries = 0; tries < 1000 && stats.policies == 2; tries++) {
+        usleep(10000);
+        store_stats(store, &stats);
+    }
+    assert_int_equal(stats.policies, 1);
+    assert_int_equal(stats.write_errors, 1);
+    store_close(store);
+    store = sample_open();
+    assert_false(holds(store, 1));
+    assert_true(holds(store, 2));
+    store_close(store);
+}
+
+/* A policy fetched since is no reason to bring the removed one back. */
+static void
+test_write_that_fails_behind_a_removal(void **state)
+{
+    struct store *store = sample_open();
+    bool held, held_new, held_then;
+    int walked = 0;
+
+    (void)state;
+    remove_on_a_full_disk(store, &held, &walked);
+    put_asked_on(store, 1, TODAY, 5000);
+    held_new = holds(store, 1);
+    store_flush(store);
+    held_then = holds(store, 1);
+    refuse_writes(false);
+    assert_false(held);
+    assert_true(held_new);
+    assert_false(held_then);
+    store_close(store); /* tries once more */
+    store = sample_open();
+    assert_false(holds(store, 1));
+    store_close(store);
+}
+
 #define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int
@@ -380,6 +472,8 @@ main(void)
         IN_DIRECTORY(test_later_change_counts_whole),
         IN_DIRECTORY(test_changes_that_follow_share_a_commit),
         IN_DIRECTORY(test_a_change_is_written_by_itself),
+        IN_DIRECTORY(test_removal_outlives_a_full_disk),
+        IN_DIRECTORY(test_write_that_fails_behind_a_removal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
