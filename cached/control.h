@@ -20,12 +20,14 @@
  *
  *   stats                        the counters
  *
- *   nodes                        {"nodes": [...]}: the nodes of the farm; alone, this one
+ *   nodes                        {"nodes": [...], "redis_away": ...}: the nodes of the farm; alone,
+ * this one
  *
  *   config                       where the daemon listens and what it is set to: describe.h
  *
- * `wait` asks to reply only when every node has confirmed, and adds "nodes" to the reply: name,
- * confirmed, last_seen of each. `force` forgets instead of fetching. In a GLOB `*` stands for any
+ * `wait` asks to reply only when every node has confirmed; "nodes" of the reply is then not null:
+ * name, self, confirmed, last_seen of each. "redis_away" is true when no other node could be told;
+ * null without a farm. `force` forgets instead of fetching. In a GLOB `*` stands for any
  * bytes and `?` for one.
  */
 #ifndef STS_CACHED_CONTROL_H

@@ -30,15 +30,20 @@ static void
 on_nodes(bool reachable, const struct farm_node *nodes, size_t count, void *arg)
 {
     struct control_job *job = arg;
+    struct describe_farm farm = {nodes, count, .has_redis = true, .is_away = !reachable};
     struct farm_node alone;
     char name[NAME_SIZE];
     struct buf out;
 
     job->farm_job = NULL;
-    alone = node_alone(name);
-    alone.confirmed = false; /* nobody else could be asked */
+    if (!reachable) {
+        alone = node_alone(name);
+        alone.confirmed = false; /* nobody else could be asked */
+        farm.nodes = &alone;
+        farm.count = 1;
+    }
     command_begin_json(&out);
-    describe_nodes(reachable ? nodes : &alone, reachable ? count : 1, &out);
+    describe_nodes(&farm, &out);
     control_job_reply(job, &out);
 }
 
@@ -57,7 +62,7 @@ control_run_nodes(struct command *c)
     }
     alone = node_alone(name);
     command_begin_json(&out);
-    describe_nodes(&alone, 1, &out);
+    describe_nodes(&(struct describe_farm){.nodes = &alone, .count = 1}, &out);
     command_send_json(&out, c->reply, c->arg);
 }
 
@@ -81,6 +86,7 @@ exit_of_refresh(const struct refetch_result *r)
 static void
 on_confirmed(bool reachable, const struct farm_node *nodes, size_t count, void *arg)
 {
+    struct describe_farm farm = {nodes, count, .has_redis = true, .is_away = !reachable};
     struct control_job *job = arg;
     bool all = reachable;
     struct buf out = job->out;
@@ -91,7 +97,7 @@ on_confirmed(bool reachable, const struct farm_node *nodes, size_t count, void *
         all = all && nodes[i].confirmed;
     if (!all && job->exit_code == EXIT_DONE)
         job->exit_code = EXIT_IN_DOUBT;
-    describe_end(nodes, count, job->exit_code, &out);
+    describe_end(&farm, job->exit_code, &out);
     control_job_reply(job, &out);
 }
 
@@ -101,6 +107,7 @@ static void
 reply_when_confirmed(struct control_job *job, struct buf *out, enum exitcode exit_code)
 {
     struct farm *farm = job->control->farm;
+    struct describe_farm here;
     struct farm_node alone;
     char name[NAME_SIZE];
 
@@ -111,7 +118,11 @@ reply_when_confirmed(struct control_job *job, struct buf *out, enum exitcode exi
         return;
     }
     alone = node_alone(name);
-    describe_end(job->wait ? &alone : NULL, 1, exit_code, out);
+    here = (struct describe_farm){.nodes = job->wait ? &alone : NULL,
+                                  .count = 1,
+                                  .has_redis = farm != NULL,
+                                  .is_away = farm != NULL && !farm_is_up(farm)};
+    describe_end(&here, exit_code, out);
     control_job_reply(job, out);
 }
 

@@ -93,7 +93,7 @@ last_failure_of(const struct entry *e)
 static void
 put(json_t *object, struct buf *out)
 {
-    char *text = json_dumps(object, JSON_COMPACT);
+    char *text = json_dumps(object, JSON_COMPACT | JSON_ENCODE_ANY);
 
     buf_add_string(out, text);
     free(text);
@@ -310,23 +310,26 @@ nodes_of(const struct farm_node *nodes, size_t count)
     return array;
 }
 
-void
-describe_end(const struct farm_node *nodes, size_t count, enum exitcode exit_code, struct buf *out)
+static const char *
+away_of(const struct describe_farm *farm)
 {
-    if (nodes != NULL) {
-        buf_add_string(out, ",\"nodes\":");
-        put(nodes_of(nodes, count), out);
-    }
-    buf_printf(out, ",\"exit\":%d}", (int)exit_code);
+    return !farm->has_redis ? "null" : farm->is_away ? "true" : "false";
 }
 
 void
-describe_nodes(const struct farm_node *nodes, size_t count, struct buf *out)
+describe_end(const struct describe_farm *farm, enum exitcode exit_code, struct buf *out)
 {
-    json_t *object = json_object();
+    buf_add_string(out, ",\"nodes\":");
+    put(farm->nodes != NULL ? nodes_of(farm->nodes, farm->count) : json_null(), out);
+    buf_printf(out, ",\"redis_away\":%s,\"exit\":%d}", away_of(farm), (int)exit_code);
+}
 
-    json_object_set_new(object, "nodes", nodes_of(nodes, count));
-    put(object, out);
+void
+describe_nodes(const struct describe_farm *farm, struct buf *out)
+{
+    buf_add_string(out, "{\"nodes\":");
+    put(nodes_of(farm->nodes, farm->count), out);
+    buf_printf(out, ",\"redis_away\":%s}", away_of(farm));
 }
 
 /* --- config ----------------------------------------------------------------------------------- */

@@ -32,11 +32,17 @@ void describe_held(const struct held_policy *, const struct entry *, struct buf 
 void describe_refetch(const struct refetch_result *, struct buf *);
 /* flush GLOB, --all: renewed, kept, no_policy, forgotten, failures. */
 void describe_flush(const struct flush_result *, struct buf *);
-/* Adds nodes (NULL: not asked for) and exit, and closes the object. */
-void describe_end(const struct farm_node *nodes, size_t count, enum exitcode, struct buf *);
+/* What an order has come to in the farm. */
+struct describe_farm {
+    const struct farm_node *nodes; /* NULL: not asked for */
+    size_t count;
+    bool has_redis, is_away; /* a farm; that cannot be told now */
+};
+/* Adds nodes, redis_away and exit, and closes the object. */
+void describe_end(const struct describe_farm *, enum exitcode, struct buf *);
 
-/* nodes: of each node name, self, confirmed, last_seen. */
-void describe_nodes(const struct farm_node *, size_t count, struct buf *);
+/* nodes: nodes, of each name, self, confirmed, last_seen; redis_away. */
+void describe_nodes(const struct describe_farm *, struct buf *);
 
 /* config: listen (a list), socket_mode (a number), mode, dane, dane_on_failure, probe, probe_port,
  * ca_file. */

@@ -355,7 +355,7 @@ run_refresh(struct invocation *v)
 {
     int exit_code = ask(v, "refresh", "", FETCH_TIMEOUT_MS);
 
-    return exit_code != 0 ? exit_code : show_reply(v, print_refetch);
+    return exit_code != 0 ? exit_code : show_reply(v, print_flushed);
 }
 
 static int

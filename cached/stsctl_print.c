@@ -409,18 +409,19 @@ print_nodes(FILE *out, const json_t *reply)
         fputs(json_is_true(json_object_get(node, "confirmed")) ? " confirmed " : " unconfirmed ",
               out);
         print_time(out, json_object_get(node, "last_seen"));
-        fputc('\n', out);
+        fputs(json_is_true(json_object_get(node, "self")) ? " this node\n" : "\n", out);
     }
+    if (json_is_true(json_object_get(reply, "redis_away")))
+        fputs("Redis is away: other nodes are not known until it returns\n", out);
 }
 
-void
-print_unconfirmed(FILE *out, const json_t *reply)
+/* How many of the nodes have confirmed, and those that have not. */
+static void
+print_confirmed(FILE *out, const json_t *reply)
 {
     const json_t *nodes = json_object_get(reply, "nodes");
     size_t confirmed = 0;
 
-    if (nodes == NULL)
-        return;
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *node = json_array_get(nodes, i);
 
@@ -435,4 +436,14 @@ print_unconfirmed(FILE *out, const json_t *reply)
         fputc('\n', out);
     }
     fprintf(out, "confirmed by %zu of %zu nodes\n", confirmed, json_array_size(nodes));
+}
+
+void
+print_unconfirmed(FILE *out, const json_t *reply)
+{
+    if (json_is_array(json_object_get(reply, "nodes")))
+        print_confirmed(out, reply);
+    if (json_is_true(json_object_get(reply, "redis_away")))
+        fputs("Redis is away: this node alone has done it, the others follow when it returns\n",
+              out);
 }

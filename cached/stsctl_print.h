@@ -25,7 +25,8 @@ void print_stats(FILE *, const struct json_t *reply);
 /* A line for each finding: status, layer, what it is about, what was found, what to do; then the
  * sum of them. */
 void print_check(FILE *, const struct json_t *reply);
-/* Of the nodes of a flush that waited, those that did not confirm; when all did, how many. */
+/* Of the nodes of a flush that waited, those that did not confirm, and how many did; whether other
+ * nodes could not be told. */
 void print_unconfirmed(FILE *, const struct json_t *reply);
 void print_nodes(FILE *, const struct json_t *reply);
 

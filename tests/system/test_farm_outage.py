@@ -131,6 +131,28 @@ def test_outage(farm, kind):
     assert [node.process.child.pid for node in farm.nodes] == processes
 
 
+def test_orders_while_redis_is_away(farm):
+    """Whoever gives an order hears that the other nodes do not know of it yet; they do when Redis is back."""
+    one, two = known(farm), known(farm)
+    node = farm.nodes[0]
+    assert node.json("nodes")["redis_away"] is False
+    farm.proxy.set("refuse")
+    try:
+        wait_until(lambda: node.stat("redis_up") == 0, "Redis is not missed")
+        for domain, words, status in ((one, ["--force"], 0), (two, ["--wait"], 2)):
+            result = node.stsctl("flush", domain, *words)
+            assert result.returncode == status, result
+            assert "Redis is away: this node alone has done it, the others follow" in result.stdout
+        assert "Redis is away" in node.stsctl("refresh", two).stdout
+        reply = node.json("flush", "*", "--wait")
+        assert (reply["redis_away"], reply["nodes"], reply["exit"]) == (True, [], 2)
+        assert "Redis is away" in node.stsctl("nodes").stdout and node.json("nodes")["redis_away"] is True
+        assert farm.nodes[1].holds(one)
+    finally:
+        farm.proxy.set("pass")
+    wait_until(lambda: not any(one_of.holds(one) for one_of in farm.nodes), "not forgotten by all", BACK_S)
+
+
 def test_killed_redis_is_filled_again(farm):
     """A Redis that lost everything gets back what the nodes hold, the old as well as the new."""
     old = known(farm)

@@ -83,6 +83,23 @@ static const struct {
      "{\"name\":\"mx2\",\"confirmed\":false,\"last_seen\":1789999970}]}",
      "mx1 confirmed 2026-09-21T14:13:20Z (0 s ago)\nmx2 unconfirmed 2026-09-21T14:12:50Z (30 s "
      "ago)\n"},
+    {"nodes, one of them this", print_nodes,
+     "{\"nodes\":[{\"name\":\"mx1\",\"self\":true,\"confirmed\":true,\"last_seen\":1790000000},"
+     "{\"name\":\"mx2\",\"self\":false,\"confirmed\":true,\"last_seen\":1790000000}],"
+     "\"redis_away\":false}",
+     "mx1 confirmed 2026-09-21T14:13:20Z (0 s ago) this node\n"
+     "mx2 confirmed 2026-09-21T14:13:20Z (0 s ago)\n"},
+    {"nodes while Redis is away", print_nodes,
+     "{\"nodes\":[{\"name\":\"mx1\",\"self\":true,\"confirmed\":false,\"last_seen\":1790000000}],"
+     "\"redis_away\":true}",
+     "mx1 unconfirmed 2026-09-21T14:13:20Z (0 s ago) this node\n"
+     "Redis is away: other nodes are not known until it returns\n"},
+    {"an order while Redis is away", print_unconfirmed,
+     "{\"domain\":\"example.com\",\"nodes\":null,\"redis_away\":true}",
+     "Redis is away: this node alone has done it, the others follow when it returns\n"},
+    {"that waits", print_unconfirmed, "{\"nodes\":[],\"redis_away\":true}",
+     "confirmed by 0 of 0 nodes\n"
+     "Redis is away: this node alone has done it, the others follow when it returns\n"},
     {"who has not confirmed", print_unconfirmed,
      "{\"nodes\":[{\"name\":\"mx1\",\"confirmed\":true,\"last_seen\":1790000000},"
      "{\"name\":\"mx2\",\"confirmed\":false,\"last_seen\":1789999970}]}",
