@@ -78,6 +78,8 @@ exit_of_flush(const struct refetch_result *r)
 static enum exitcode
 exit_of_refresh(const struct refetch_result *r)
 {
+    if (r->outcome == REFETCH_UNKNOWN)
+        return EXIT_IN_DOUBT;
     if (r->outcome == REFETCH_NO_POLICY)
         return exitcode_of_verdict(VERDICT_NONE, r->error, r->http_status);
     return exit_of_flush(r);

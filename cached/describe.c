@@ -84,7 +84,7 @@ last_failure_of(const struct entry *e)
     if (f == NULL)
         return json_null();
     object = json_object();
-    set_reason(object, f->error, f->detail, f->http_status);
+    set_reason(object, f->error, f->detail, 0);
     set_string(object, "id", f->id);
     set_integer(object, "tried", clock_wall_of(cache_tried_ms(e, 0)));
     return object;
@@ -243,6 +243,8 @@ outcome_name(enum refetch_outcome outcome)
         return "renewed";
     case REFETCH_KEPT:
         return "kept";
+    case REFETCH_UNKNOWN:
+        return "unknown";
     case REFETCH_NO_POLICY:
         break;
     }
@@ -284,7 +286,7 @@ describe_flush(const struct flush_result *r, struct buf *out)
 
         set_string(failure, "domain", f->domain);
         set_string(failure, "outcome", outcome_name(f->outcome));
-        set_reason(failure, f->error, f->detail, 0);
+        set_reason(failure, f->error, f->detail, f->http_status);
         json_array_append_new(failures, failure);
     }
     json_object_set_new(object, "failures", failures);

@@ -101,6 +101,7 @@ note_failure(struct flush *f, const struct refetch_result *r)
     failure->detail = alloc_string(r->detail);
     failure->outcome = r->outcome;
     failure->error = r->error;
+    failure->http_status = r->http_status;
 }
 
 static void start_fetches(struct flush *);
@@ -119,6 +120,7 @@ on_refetched(const struct refetch_result *r, void *arg)
         f->result.kept++;
         note_failure(f, r);
         break;
+    case REFETCH_UNKNOWN:
     case REFETCH_NO_POLICY:
         f->result.no_policy++;
         note_failure(f, r);

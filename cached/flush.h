@@ -24,12 +24,13 @@ struct flush_failure {
     char *domain, *detail;
     enum refetch_outcome outcome;
     enum sts_error error;
+    int http_status;
 };
 
 struct flush_result {
     uint64_t renewed;   /* newly fetched policies */
     uint64_t kept;      /* could not be fetched: the old policy stays in force */
-    uint64_t no_policy; /* had one when the flush began and has none any more */
+    uint64_t no_policy; /* had one when the flush began and has none any more, or unknown */
     uint64_t forgotten; /* domains of which nothing is remembered any more */
     struct flush_failure failures[FLUSH_FAILURES_MAX];
     size_t failure_count;

@@ -319,6 +319,8 @@ finish(struct resolution *r)
         result.outcome = REFETCH_RENEWED;
     else if (cache_policy_in_force(r->entry, clock_boot_ms()))
         result.outcome = REFETCH_KEPT;
+    else if (r->entry->outcome_unknown || farm_is_blind(q->farm))
+        result.outcome = REFETCH_UNKNOWN;
     else
         result.outcome = REFETCH_NO_POLICY;
     result.detail = memcpy(detail, r->detail, sizeof detail);

@@ -67,6 +67,7 @@ void query_note_no_domain(struct query_engine *, int64_t arrived_ms);
 enum refetch_outcome {
     REFETCH_RENEWED,  /* a valid policy was fetched and is in force */
     REFETCH_KEPT,     /* the fetch failed; the old policy stays in force */
+    REFETCH_UNKNOWN,  /* no policy is in force, and whether there is one could not be found out */
     REFETCH_NO_POLICY /* no policy is in force, and none could be had */
 };
 struct refetch_result {
