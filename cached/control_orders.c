@@ -211,7 +211,7 @@ forget(struct command *c, const char *domain, bool wait)
     log_info("control flush domain=%s force", domain);
     job->wait = wait;
     command_begin_json(&job->out);
-    buf_printf(&job->out, "{\"domain\":\"%s\",\"outcome\":\"forgotten\"", domain);
+    describe_forgotten(domain, &job->out);
     if (!query_bury(c->control->engine, domain, on_buried, job))
         on_buried(job);
 }

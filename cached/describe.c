@@ -272,6 +272,19 @@ describe_refetch(const struct refetch_result *r, struct buf *out)
 }
 
 void
+describe_forgotten(const char *domain, struct buf *out)
+{
+    static const char *const keys[] = {"reason", "reason_text", "detail", "http_status"};
+    json_t *object = json_object();
+
+    set_string(object, "domain", domain);
+    set_string(object, "outcome", "forgotten");
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        json_object_set_new(object, keys[i], json_null());
+    put_open(object, out);
+}
+
+void
 describe_flush(const struct flush_result *r, struct buf *out)
 {
     json_t *object = json_object(), *failures = json_array();

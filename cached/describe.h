@@ -27,9 +27,11 @@ void describe_policy(const struct held_policy *, struct buf *);
  * of the domain, or NULL. */
 void describe_held(const struct held_policy *, const struct entry *, struct buf *);
 
-/* These two leave their object open for describe_end. flush DOMAIN, refresh: domain, outcome,
+/* These three leave their object open for describe_end. flush DOMAIN, refresh: domain, outcome,
  * reason, reason_text, detail, http_status. */
 void describe_refetch(const struct refetch_result *, struct buf *);
+/* flush DOMAIN --force: the same keys. */
+void describe_forgotten(const char *domain, struct buf *);
 /* flush GLOB, --all: renewed, kept, no_policy, forgotten, failures. */
 void describe_flush(const struct flush_result *, struct buf *);
 /* What an order has come to in the farm. */

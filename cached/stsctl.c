@@ -233,7 +233,7 @@ show_answer(const struct invocation *v)
         return fail_client(v, CLIENT_BAD_REPLY);
     exit_code = exitcode_of_verdict(view.verdict, view.reason, 0);
     if (v->json) {
-        json_t *object = print_answer_json(&view, exit_code);
+        json_t *object = print_answer_json(&view, line, exit_code);
         print_json(object);
         json_decref(object);
     } else {

@@ -202,19 +202,20 @@ array_of(const char *list)
 }
 
 json_t *
-print_answer_json(const struct answer_view *view, int exit_code)
+print_answer_json(const struct answer_view *view, const char *line, int exit_code)
 {
     bool has_policy = view->mode[0] != '\0';
 
-    return json_pack("{so so so so so so so so so ss ss si}", "verdict",
-                     json_string(verdict_name(view->verdict)), "domain",
-                     string_or_null(view->domain), "mode", string_or_null(view->mode), "id",
-                     string_or_null(view->id), "max_age",
-                     has_policy ? json_integer((json_int_t)view->max_age_s) : json_null(),
-                     "expires", has_policy ? json_integer(view->expires_s) : json_null(), "mx",
-                     array_of(view->mx), "hosts", array_of(view->hosts), "source",
-                     string_or_null(view->source), "reason", sts_error_name(view->reason),
-                     "reason_text", sts_error_text(view->reason), "exit", exit_code);
+    return json_pack(
+        "{so so so so so so sn sn so so sn sn sn so ss ss sn sn sn si ss}", "verdict",
+        json_string(verdict_name(view->verdict)), "domain", string_or_null(view->domain), "mode",
+        string_or_null(view->mode), "id", string_or_null(view->id), "max_age",
+        has_policy ? json_integer((json_int_t)view->max_age_s) : json_null(), "expires",
+        has_policy ? json_integer(view->expires_s) : json_null(), "fetched", "refresh", "mx",
+        array_of(view->mx), "hosts", array_of(view->hosts), "candidates", "dane", "probes",
+        "source", string_or_null(view->source), "reason", sts_error_name(view->reason),
+        "reason_text", sts_error_text(view->reason), "detail", "http_status", "last_failure",
+        "exit", exit_code, "reply", line);
 }
 
 /* --- check ------------------------------------------------------------------------------------ */

@@ -13,8 +13,8 @@ struct json_t; /* of jansson */
 void print_verdict(FILE *, const struct json_t *reply);
 /* The same from a query socket's reply: the line as it came, and what it says. */
 void print_answer(FILE *, const char *line, const struct answer_view *);
-/* The JSON object of such a reply; what a query socket does not tell is missing. */
-struct json_t *print_answer_json(const struct answer_view *, int exit_code);
+/* The JSON object of such a reply; what a query socket does not tell is null. */
+struct json_t *print_answer_json(const struct answer_view *, const char *line, int exit_code);
 
 void print_policy(FILE *, const struct json_t *reply); /* show: a block */
 void print_policy_line(FILE *,

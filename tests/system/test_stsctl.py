@@ -31,7 +31,10 @@ def test_query_prints_the_verdict_reply(lab):
     assert first.returncode == 0 and first.stdout.startswith(f"verdict=secure domain={domain.name} mode=enforce id=")
     assert [word.split("=")[0] for word in line.split()] == ENFORCE_KEYS
     assert line == ask(QUERY_SOCKET, b"verdict " + domain.name.encode()).decode()[3:] + "\n"
-    assert lab.daemons.stsctl("-s", f"unix:{QUERY_SOCKET}", "query", domain.name).stdout == line
+    over_query = ["-s", f"unix:{QUERY_SOCKET}", "query", domain.name]
+    assert lab.daemons.stsctl(*over_query).stdout == line
+    told, all_of_it = (json.loads(lab.daemons.stsctl("--json", *words).stdout) for words in (over_query, ["query", domain.name]))
+    assert list(told) == list(all_of_it) and told["reply"] == all_of_it["reply"] and told["fetched"] is None
 
 
 @pytest.mark.parametrize("mode, verdict, status", [("enforce", "secure", 0), ("testing", "testing", 0), ("none", "none", 1)])

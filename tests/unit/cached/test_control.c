@@ -430,12 +430,13 @@ test_force_forgets(void **state)
 
     hold(d, "a.example", "enforce");
     assert_string_equal(run(d, "flush a.example force"),
-                        "OK {\"domain\":\"a.example\",\"outcome\":\"forgotten\",\"nodes\":null,"
+                        "OK {\"domain\":\"a.example\",\"outcome\":\"forgotten\",\"reason\":null,"
+                        "\"reason_text\":null,\"detail\":null,\"http_status\":null,\"nodes\":null,"
                         "\"redis_away\":null,\"exit\":0}");
     assert_string_equal(d->engine.last_forgotten, "a.example");
     hold(d, "b.example", "enforce");
-    assert_non_null(strstr(run(d, "flush b.example wait force"),
-                           "\"outcome\":\"forgotten\",\"nodes\":[{\"name\":"));
+    assert_non_null(
+        strstr(run(d, "flush b.example wait force"), "\"http_status\":null,\"nodes\":[{\"name\":"));
     assert_non_null(strstr(run(d, "flush b.example force wait"),
                            "\"self\":true,\"confirmed\":true,\"last_seen\":1790000000}],"
                            "\"redis_away\":null,\"exit\":0}"));

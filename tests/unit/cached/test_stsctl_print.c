@@ -140,9 +140,14 @@ test_answer_as_json(void **state)
         "mx=mx1.a.example,*.b.example hosts=mx1.a.example source=memory reason=ok";
     static const char want[] =
         "{\"verdict\":\"secure\",\"domain\":\"a.example\",\"mode\":\"enforce\",\"id\":\"7\","
-        "\"max_age\":86400,\"expires\":1790086400,\"mx\":[\"mx1.a.example\",\"*.b.example\"],"
-        "\"hosts\":[\"mx1.a.example\"],\"source\":\"memory\",\"reason\":\"ok\","
-        "\"reason_text\":\"all is well\",\"exit\":0}";
+        "\"max_age\":86400,\"expires\":1790086400,"
+        "\"fetched\":null,\"refresh\":null,\"mx\":[\"mx1.a.example\",\"*.b.example\"],"
+        "\"hosts\":[\"mx1.a.example\"],"
+        "\"candidates\":null,\"dane\":null,\"probes\":null,\"source\":\"memory\",\"reason\":\"ok\","
+        "\"reason_text\":\"all is well\",\"detail\":null,\"http_status\":null,"
+        "\"last_failure\":null,\"exit\":0,\"reply\":\"verdict=secure domain=a.example "
+        "mode=enforce id=7 max_age=86400 expires=1790086400 mx=mx1.a.example,*.b.example "
+        "hosts=mx1.a.example source=memory reason=ok\"}";
     static const char none[] = "verdict=none domain=a.example mode=- id=- max_age=- expires=- mx=- "
                                "hosts=- source=- reason=no-record";
     struct answer_view view;
@@ -151,7 +156,7 @@ test_answer_as_json(void **state)
 
     (void)state;
     assert_true(answer_parse(line, sizeof line - 1, &view));
-    object = print_answer_json(&view, 0);
+    object = print_answer_json(&view, line, 0);
     text = json_dumps(object, JSON_COMPACT);
     assert_string_equal(text, want);
     free(text);
@@ -159,7 +164,7 @@ test_answer_as_json(void **state)
     answer_view_done(&view);
 
     assert_true(answer_parse(none, sizeof none - 1, &view));
-    object = print_answer_json(&view, 1);
+    object = print_answer_json(&view, none, 1);
     assert_int_equal(json_unpack(object, "{s:n s:n s:n s:n s:[] s:[] s:n}", "mode", "id", "max_age",
                                  "expires", "mx", "hosts", "source"),
                      0);
