@@ -103,6 +103,21 @@ def test_flush_renews_and_never_weakens(lab):
     assert lab.daemons.stsctl("show", domain.name).returncode == 1
 
 
+def test_status_of_flush_and_refresh(lab):
+    """They end as the manual says: what is kept is in doubt, and without a policy a refresh ends as a query does."""
+    held, malformed, none, servfail = (lab.domain("good", mode="enforce") for _ in range(4))
+    lab.daemons.query(held.name)
+    for domain in (held, malformed):
+        lab.policies.publish(domain.name, "version: STSv1\nmode: sometimes\n")
+    lab.dns.set_txt(f"_mta-sts.{none.name}")
+    lab.dns.servfail(f"_mta-sts.{servfail.name}")
+    for command, domain, outcome, status in (("flush", held, "kept", 2), ("refresh", held, "kept", 2),
+                                             ("refresh", malformed, "no-policy", 3), ("refresh", none, "no-policy", 1),
+                                             ("refresh", servfail, "unknown", 2), ("flush", servfail, "unknown", 0)):
+        result = lab.daemons.stsctl(command, domain.name)
+        assert result.stdout.startswith(f"{domain.name}: {outcome}: ") and result.returncode == status, result
+
+
 def test_flush_forgets_that_there_was_no_policy(lab):
     """A domain that has just published its policy is seen at once after a flush."""
     domain = lab.domain("good")
