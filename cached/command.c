@@ -7,7 +7,7 @@
 #include "common/proto.h"
 #include "common/scan.h"
 
-bool
+const char *
 command_read(struct command *c, const char *command, size_t len)
 {
     struct scan s = scan_bytes(command, len);
@@ -17,13 +17,14 @@ command_read(struct command *c, const char *command, size_t len)
         (void)scan_char(&s, ' ');
         if (word.len == 0)
             continue;
-        if (c->count == COMMAND_WORDS_MAX || word.len >= COMMAND_WORD_SIZE ||
-            memchr(word.at, '\0', word.len))
-            return false;
+        if (word.len >= COMMAND_WORD_SIZE)
+            return "the argument is too long";
+        if (c->count == COMMAND_WORDS_MAX || memchr(word.at, '\0', word.len))
+            return "not a command";
         memcpy(c->words[c->count], word.at, word.len);
         c->words[c->count++][word.len] = '\0';
     }
-    return c->count > 0;
+    return c->count > 0 ? NULL : "not a command";
 }
 
 static void

@@ -10,7 +10,8 @@
 #include "cached/exitcode.h"
 #include "common/buf.h"
 
-enum { COMMAND_WORDS_MAX = 6, COMMAND_WORD_SIZE = 512 };
+/* A domain outside ASCII has up to some 1,000 bytes, and may stand behind a user. */
+enum { COMMAND_WORDS_MAX = 6, COMMAND_WORD_SIZE = 1400 };
 
 /* One command, on the stack of control_run: gone when that returns. */
 struct command {
@@ -21,8 +22,8 @@ struct command {
     size_t count;
 };
 
-/* Splits at blanks. False: no word, too many, too long, or with a NUL. */
-bool command_read(struct command *, const char *request, size_t len);
+/* Splits at blanks. NULL, or why it is none: no word, too many, too long, or with a NUL. */
+MUST_CHECK const char *command_read(struct command *, const char *request, size_t len);
 /* Takes the word `flag` out; false when it is not there. */
 bool command_take_flag(struct command *, const char *flag);
 /* Takes the word that begins with `name` ("after=") out and gives what stands behind it. */

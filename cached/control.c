@@ -349,9 +349,10 @@ control_run(struct control *control, const char *command, size_t len, control_re
             void *arg)
 {
     struct command c = {.control = control, .reply = reply, .arg = arg};
+    const char *fault = command_read(&c, command, len);
 
-    if (!command_read(&c, command, len)) {
-        command_reply_error(&c, EXIT_BAD_USAGE, "not a command");
+    if (fault != NULL) {
+        command_reply_error(&c, EXIT_BAD_USAGE, "%s", fault);
         return;
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

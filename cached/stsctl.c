@@ -500,8 +500,8 @@ run(const struct action *action, struct invocation *v)
     return exit_code;
 }
 
-int
-main(int argc, char **argv)
+static int
+run_words(int argc, char **argv)
 {
     struct invocation v = {.socket = default_socket};
     const struct action *action;
@@ -519,4 +519,24 @@ main(int argc, char **argv)
     if ((exit_code = check_usage(action, argc - optind - 1, &v)) != 0)
         return exit_code;
     return run(action, &v);
+}
+
+/* What nobody can have read has not been told. */
+static int
+end_output(int exit_code)
+{
+    bool failed = ferror(stdout) != 0;
+
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed)
+        return exit_code;
+    fprintf(stderr, "stsctl: the output cannot be written%s%s\n", errno != 0 ? ": " : "",
+            errno != 0 ? strerror(errno) : "");
+    return exit_code < EXIT_BAD_USAGE ? EXIT_IN_DOUBT : exit_code;
+}
+
+int
+main(int argc, char **argv)
+{
+    return end_output(run_words(argc, argv));
 }

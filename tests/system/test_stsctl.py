@@ -142,6 +142,27 @@ def test_flush_of_many_names_the_failures(lab):
     assert lab.daemons.stsctl("flush", "nothing-like-it*").returncode == 1
 
 
+def test_output_that_cannot_be_written(lab):
+    """A full disk behind the output is said, and is no success."""
+    lab.daemons.query(lab.domain("good", mode="enforce").name)
+    for words in (["list"], ["--json", "list"], ["stats"], ["--json", "stats"], ["--help"]):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            result = subprocess.run([lab.daemons.stsctl_program, *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                                    check=False, timeout=20)
+        assert result.returncode == 2 and "the output cannot be written: No space left" in result.stderr, result
+
+
+def test_long_arguments(lab):
+    """Any domain can be asked about, however long its letters outside ASCII are; what is longer is said to be too long."""
+    longest = ".".join(["\U00010348" * 45] * 6)
+    assert len(longest.encode()) > 1000
+    result = lab.daemons.stsctl("query", longest)
+    assert "reason=" in result.stdout and "not a command" not in result.stderr, result
+    for command in ("query", "check", "show"):
+        result = lab.daemons.stsctl(command, "a" * 1500)
+        assert result.returncode == 64 and "the argument is too long" in result.stderr, result
+
+
 def test_stats_count_what_was_asked(lab):
     """A question is counted once, under its verdict and its reason."""
     before = json.loads(lab.daemons.stsctl("stats", "--json").stdout)
