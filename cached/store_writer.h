@@ -16,7 +16,6 @@
 struct store_db;
 struct store_writer;
 
-
 /* `db` is borrowed; from now on only this thread writes to it. NULL: no thread was to be had. */
 MUST_CHECK struct store_writer *store_writer_start(struct store_db *db);
 /* Writes what is queued, ends the thread. Accepts NULL. */
