@@ -236,23 +236,6 @@ read_address(const ldns_rr *rr, int family, struct dns_record *out)
     return true;
 }
 
-/* MTAs deliver to more than host names: to what has underscores, and to what reads like an address.
- * Such a name is a candidate too, though no policy can list it but by "*.". */
-static bool
-fold_mx_name(const char *text, char out[DNS_HOST_SIZE])
-{
-    size_t len = strlen(text);
-
-    if (domain_normalise(text, len, out))
-        return true;
-    memcpy(out, text, len + 1);
-    ascii_lower_bytes(out, len);
-    if (out[strspn(out, "abcdefghijklmnopqrstuvwxyz0123456789-_.")] == '\0')
-        return true;
-    out[0] = '\0';
-    return false;
-}
-
 static bool
 read_mx(const ldns_rr *rr, size_t records, struct dns_record *out)
 {
@@ -264,7 +247,7 @@ read_mx(const ldns_rr *rr, size_t records, struct dns_record *out)
     out->preference = ldns_rdf2native_int16(preference);
     if (text[0] == '\0')
         return records == 1; /* RFC 7505 s3: a null MX stands alone */
-    return fold_mx_name(text, out->host);
+    return domain_fold_mx_host(text, strlen(text), out->host);
 }
 
 /* Appends the strings of a TXT record to the answer's text. */

@@ -34,10 +34,9 @@ enum {
 /* One record of the type that was asked for. */
 struct dns_record {
     uint16_t preference;      /* MX */
-    char host[DNS_HOST_SIZE]; /* MX: normalised by domain_normalise, or in lower case where it is no
-                                 host name but of letters, digits, hyphens and underscores; "" for
-                                 the null MX: "." as the only record, any preference. Other names
-                                 are left out, so an answer may be OK with a count of 0 */
+    char host[DNS_HOST_SIZE]; /* MX: as domain_fold_mx_host makes it; "" for the null MX: "." as the
+                                 only record, any preference. Names that it refuses are left out,
+                                 so an answer may be OK with a count of 0 */
     struct sockaddr_storage address;   /* A, AAAA; port 0 */
     struct span text;                  /* TXT: joined strings; TLSA: its data, which may be empty.
                                           Points into the answer */

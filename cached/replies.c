@@ -51,8 +51,8 @@ take_host(struct span key, char host[DOMAIN_SIZE])
     struct span domain = scan_until(&rest, '/');
 
     host[0] = '\0';
-    if (scan_char(&rest, '/') && !domain_normalise(rest.at, (size_t)(rest.end - rest.at), host))
-        host[0] = '\0';
+    if (scan_char(&rest, '/'))
+        (void)domain_fold_mx_host(rest.at, (size_t)(rest.end - rest.at), host);
     return domain;
 }
 

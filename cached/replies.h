@@ -27,7 +27,7 @@ enum { REPLIES_SENDMAIL_LIST_MAX = 255 }; /* bytes after match= that Sendmail re
 struct map_request {
     enum map map;
     struct nexthop hop;
-    char mx_host[DOMAIN_SIZE]; /* stsmx: the host asked about; "" when it is no host name */
+    char mx_host[DOMAIN_SIZE]; /* stsmx: the host asked about; "" when it is no MX host's name */
     int64_t wait_ms;           /* verdict, probes: from "wait=MS"; else -1 */
     bool want_mx;              /* the judgement needs the MX set */
     bool want_probe;           /* and its hosts' TLS, where probing is on */

@@ -126,6 +126,37 @@ domain_normalise(const char *name, size_t len, char out[DOMAIN_SIZE])
            (!is_ascii(name, len) && normalise_unicode(name, len, out));
 }
 
+/* Labels of letters, digits, hyphens and underscores, wherever these stand. */
+static bool
+fold_loosely(const char *name, size_t len, char out[DOMAIN_SIZE])
+{
+    size_t label = 0;
+
+    if (len && name[len - 1] == '.')
+        len--;
+    if (len > NAME_MAX_LEN)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)name[i];
+
+        out[i] = c == '.' || c == '_' ? (char)c : folded[c];
+        label = c == '.' ? 0 : label + 1;
+        if (out[i] == '\0' || label > LABEL_MAX || (label == 0 && (i == 0 || out[i - 1] == '.')))
+            return false;
+    }
+    out[len] = '\0';
+    return label > 0;
+}
+
+bool
+domain_fold_mx_host(const char *name, size_t len, char out[DOMAIN_SIZE])
+{
+    if (domain_normalise(name, len, out) || fold_loosely(name, len, out))
+        return true;
+    out[0] = '\0';
+    return false;
+}
+
 bool
 domain_is_normal(const char *name)
 {

@@ -25,6 +25,12 @@ bool domain_normalise_ascii(const char *name, size_t len, char out[DOMAIN_SIZE])
  * as above, but ASCII only, and the last label may be all digits (policy files may hold such). */
 bool domain_fold(const char *name, size_t len, char out[DOMAIN_SIZE]);
 
+/* Folds the name of an MX host. MTAs deliver to more than host names: to what has underscores, and
+ * to what reads like an address. So `out` is what domain_normalise makes of the name, or, where
+ * that refuses, lower case without the final dot: labels of 1-63 letters, digits, hyphens and
+ * underscores. Refuses all else; `out` is "" then. */
+bool domain_fold_mx_host(const char *name, size_t len, char out[DOMAIN_SIZE]);
+
 /* True when `name` (NUL-terminated, lower case) is what domain_normalise produces. */
 bool domain_is_normal(const char *name);
 

@@ -24,6 +24,23 @@ check_name(const char *key, size_t len)
 }
 
 static void
+check_mx_host(const char *key, size_t len)
+{
+    char host[DOMAIN_SIZE], again[DOMAIN_SIZE], name[DOMAIN_SIZE];
+
+    memset(host, 'x', sizeof host);
+    if (!domain_fold_mx_host(key, len, host)) {
+        REQUIRE(host[0] == '\0' && !domain_normalise(key, len, name));
+        return;
+    }
+    REQUIRE(memchr(host, '\0', sizeof host) != NULL);
+    REQUIRE(host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.")] == '\0');
+    REQUIRE(domain_fold_mx_host(host, strlen(host), again) && strcmp(host, again) == 0);
+    if (domain_normalise(key, len, name))
+        REQUIRE(strcmp(host, name) == 0);
+}
+
+static void
 check_hop(const struct nexthop *hop)
 {
     if (hop->kind == NEXTHOP_DOMAIN || hop->kind == NEXTHOP_HOST)
@@ -41,6 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     nexthop_parse(key, size, &hop);
     check_name(key, size);
+    check_mx_host(key, size);
     check_hop(&hop);
     REQUIRE(count <= NEXTHOP_MAX);
     for (size_t i = 0; i < count; i++)

@@ -8,7 +8,8 @@
 
 #include "common/domain.h"
 
-#define L63 "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-012345678"
+#define L62 "bcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-012345678"
+#define L63 "a" L62
 
 static const struct {
     const char *name, *input;
@@ -154,6 +155,53 @@ test_normalise(void **state)
     }
 }
 
+static const struct {
+    const char *name, *input, *want;
+} mx_hosts[] = {
+    {"host name", "MX1.example.com.", "mx1.example.com"},
+    {"underscore", "MX_1.Example.com.", "mx_1.example.com"},
+    {"underscore first", "_mx.example.com", "_mx.example.com"},
+    {"underscore alone", "_", "_"},
+    {"hyphens at the ends", "-a-.example.com", "-a-.example.com"},
+    {"like an address", "192.0.2.1", "192.0.2.1"},
+    {"U-label", "b\xc3\xbc.test", "xn--b-eha.test"},
+    {"label of 63", "_" L62 ".com", "_" L62 ".com"},
+    {"label of 64", "_" L62 "x.com", ""},
+    {"empty", "", ""},
+    {"dot", ".", ""},
+    {"leading dot", ".mx_1.test", ""},
+    {"empty label", "mx_1..test", ""},
+    {"two final dots", "mx_1.test..", ""},
+    {"blank", "mx_1. test", ""},
+    {"slash", "mx_1/a.test", ""},
+    {"brackets", "[192.0.2.1]", ""},
+    {"newline", "mx_1.test\n", ""},
+    {"underscore beside a U-label", "_b\xc3\xbc.test", ""},
+};
+
+static void
+test_mx_hosts(void **state)
+{
+    char out[DOMAIN_SIZE], longest[] = "_" L62 "." L63 "." L63 "." L63;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof mx_hosts / sizeof mx_hosts[0]; i++) {
+        const char *want = mx_hosts[i].want;
+        bool fine = domain_fold_mx_host(mx_hosts[i].input, strlen(mx_hosts[i].input), out);
+
+        if (fine != (want[0] != '\0') || strcmp(out, want) != 0)
+            fail_msg("%s: %s \"%s\"", mx_hosts[i].name, fine ? "taken," : "refused,", out);
+    }
+    longest[2] = '_';
+    assert_true(domain_fold_mx_host(longest + 2, 253, out));
+    assert_string_equal(out, longest + 2);
+    longest[1] = '_';
+    assert_false(domain_fold_mx_host(longest + 1, 254, out));
+    assert_false(domain_fold_mx_host("mx_1.test\0x", 11, out));
+    assert_true(domain_fold_mx_host("mx_1.test/x", 9, out));
+    assert_string_equal(out, "mx_1.test");
+}
+
 static void
 test_length_limits(void **state)
 {
@@ -230,11 +278,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_normalise),
-        cmocka_unit_test(test_length_limits),
-        cmocka_unit_test(test_lengths_rule_not_nul),
-        cmocka_unit_test(test_is_normal),
-        cmocka_unit_test(test_fold_allows_numbers),
+        cmocka_unit_test(test_normalise),     cmocka_unit_test(test_mx_hosts),
+        cmocka_unit_test(test_length_limits), cmocka_unit_test(test_lengths_rule_not_nul),
+        cmocka_unit_test(test_is_normal),     cmocka_unit_test(test_fold_allows_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
