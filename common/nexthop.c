@@ -6,19 +6,44 @@
 
 #include "common/scan.h"
 
-/* Digits, or the name of a service that mail is handed to: Postfix takes "[host]:submission". */
+enum { SERVICE_MAX = 15 }; /* RFC 6335 s5.1 */
+
+static bool
+is_number(struct span part)
+{
+    struct scan s = scan_bytes(part.at, part.len);
+    uint64_t number;
+
+    return scan_number(&s, 5, &number) && scan_is_done(&s) && number <= 65535;
+}
+
+/* Postfix takes a port, or any name of /etc/services. */
 static bool
 is_port(struct span part)
 {
+    bool has_letter = false;
+
+    for (size_t i = 0; i < part.len; i++) {
+        unsigned char c = (unsigned char)part.at[i];
+
+        if (!ascii_is_alnum(c) && c != '-')
+            return false;
+        has_letter |= ascii_is_alnum(c) && !ascii_is_digit(c);
+    }
+    return is_number(part) || (has_letter && part.len <= SERVICE_MAX);
+}
+
+/* In a list such a word may be Sendmail's next host, so only what mail is handed to is a port. */
+static bool
+is_port_in_list(struct span part)
+{
     static const char *const services[] = {"smtp", "smtps", "submission", "submissions"};
-    struct scan s = scan_bytes(part.at, part.len);
-    uint64_t number;
 
     for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
         if (span_equal_nocase(part, services[i]))
             return true;
     }
-    return scan_number(&s, 5, &number) && scan_is_done(&s) && number <= 65535;
+    return is_number(part);
 }
 
 static bool
@@ -126,19 +151,24 @@ is_in_word(unsigned char c)
     return !is_separator(c);
 }
 
-/* Takes "host" or "host:port" up to the next colon that stands outside brackets. */
+/* Takes "host" or "host:port" up to the next colon that stands outside brackets. A host without a
+ * dot has no policy, so behind brackets a word is better read as a port. */
 static struct span
 take_hop(struct scan *s)
 {
-    struct span hop = {.at = s->at, .len = 0};
+    struct span hop = {.at = s->at, .len = 0}, word;
+    bool is_bracketed = !scan_is_done(s) && *s->at == '[';
     struct scan port;
 
-    if (!scan_is_done(s) && *s->at == '[')
+    if (is_bracketed)
         scan_until(s, ']');
     scan_until(s, ':');
     port = *s;
-    if (scan_char(&port, ':') && is_port(scan_until(&port, ':')))
-        *s = port;
+    if (scan_char(&port, ':')) {
+        word = scan_until(&port, ':');
+        if (is_bracketed ? is_port(word) : is_port_in_list(word))
+            *s = port;
+    }
     hop.len = (size_t)(s->at - hop.at);
     scan_char(s, ':');
     return hop;

@@ -24,12 +24,15 @@ struct nexthop {
 enum { NEXTHOP_MAX = 16 };
 
 /* Reads one key: domain, user@domain, [host], [host]:port, host:port, literals ([1.2.3.4],
- * [IPv6:...], bare addresses). Blanks round it are ignored. Never fails: see kind. */
+ * [IPv6:...], bare addresses). A port is a number or any word that may name a service. Blanks round
+ * the key are ignored. Never fails: see kind. */
 void nexthop_parse(const char *key, size_t len, struct nexthop *out);
 
 /* Splits a list of next hops (Sendmail "a:b:c" where no part is a port, Postfix "[a]:587, [b]"
- * with commas or blanks) and parses each; a "host:123" stays one. Returns how many were written to
- * `out`, at most NEXTHOP_MAX; 0 for an empty key; hops beyond NEXTHOP_MAX are left out. */
+ * with commas or blanks) and parses each; a "host:123" stays one, as do "host:smtp" and the like
+ * and
+ * "[host]:word". Returns how many were written to `out`, at most NEXTHOP_MAX; 0 for an empty key;
+ * hops beyond NEXTHOP_MAX are left out. */
 size_t nexthop_parse_list(const char *key, size_t len, struct nexthop out[NEXTHOP_MAX]);
 
 #endif

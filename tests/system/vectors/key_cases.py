@@ -35,10 +35,11 @@ def txt_servfail(internet, domain, _host):
 
 KEY_CASES = [
     *(key(text) for text in ("DOMAIN", "DOMAIN.", "user@DOMAIN", "user@DOMAIN.", '"a@b"@DOMAIN', "DOMAIN:25",
-                             "DOMAIN:587",
+                             "DOMAIN:587", "DOMAIN:mail",
                              "user+tag@DOMAIN", "DOMAIN wait=3500", "DOMAIN wait=999999999", "@DOMAIN")),
     key("[DOMAIN]", "secure ok", body=HOST_ONLY),
     key("[DOMAIN]:587", "secure ok", body=HOST_ONLY),
+    key("[DOMAIN]:ssmtp", "secure ok", body=HOST_ONLY),
     key("[DOMAIN.]", "secure ok", body=HOST_ONLY),
     Case("key: [host] is the only candidate, MX is not asked", "refuse mx-not-listed", key="[DOMAIN]",
          check=lambda internet, domain, _host: "MX was asked" if internet.dns.count(domain, "MX") else None),
