@@ -196,16 +196,18 @@ finish_mx(struct source_job *job, enum sts_error error, uint32_t ttl_s, const ch
         finish(job);
 }
 
-/* No MX record: the domain itself receives, if it has an address (RFC 5321 s5.1). */
+/* No MX record: the domain itself receives, if it has an address (RFC 5321 s5.1). Where it is an
+ * alias RFC 5321 means the name at the end, but MTAs differ in which they know the host by. */
 static void
 on_implicit_mx(const struct host_answer *answer, void *arg)
 {
     struct source_job *job = arg;
-    const char *name = job->domain;
+    char end[DOMAIN_SIZE];
+    const char *names[] = {job->domain, end};
 
     job->host = NULL;
     if (answer->error == STS_OK)
-        keep_hosts(job, &name, 1);
+        keep_hosts(job, names, domain_fold_mx_host(answer->end, strlen(answer->end), end) ? 2 : 1);
     if (answer->error == STS_NO_RECORD)
         finish_mx(job, STS_NO_HOST, answer->ttl_s, "no MX record and no address");
     else

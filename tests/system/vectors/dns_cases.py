@@ -66,6 +66,12 @@ def implicit_mx(family="A", where="127.0.0.1"):
     return prepare
 
 
+def alias_without_mx(internet, domain, _host):
+    internet.dns.remove(domain, "MX")
+    internet.dns.put(domain, "CNAME", wire_name(f"mail.{domain}"))
+    internet.dns.put(f"mail.{domain}", "A", address("127.0.0.1"))
+
+
 def at_domain(**options):
     """No MX record, and this at the domain's address."""
     def prepare(internet, domain, _host):
@@ -218,6 +224,11 @@ DNS_CASES = [
     case("MX: implicit by AAAA", "secure ok", implicit_mx("AAAA", "::1"), body=policy(mx_hosts=("DOMAIN",)),
          fields={"hosts": "DOMAIN"}),
     case("MX: implicit, not listed", "refuse mx-not-listed", implicit_mx()),
+    case("MX: implicit behind a CNAME, its end is listed", "secure ok", alias_without_mx,
+         body=policy(mx_hosts=("mail.DOMAIN",)), fields={"hosts": "mail.DOMAIN"}),
+    case("MX: implicit behind a CNAME, the domain is listed", "secure ok", alias_without_mx,
+         body=policy(mx_hosts=("DOMAIN",)), fields={"hosts": "DOMAIN"}),
+    case("MX: implicit behind a CNAME, neither is listed", "refuse mx-not-listed", alias_without_mx),
     case("MX: implicit, address SERVFAIL", "secure dns-servfail", at_domain(rcode=SERVFAIL)),
     case("MX: CNAME at the domain", "secure ok", alias_at_domain, fields={"hosts": "mx.DOMAIN"}),
     case("MX: CNAME at the domain, not listed", "refuse mx-not-listed", alias_at_domain,
