@@ -8,7 +8,7 @@ enum {
     HEADER_SIZE = 12,
     RECORD_HEAD_SIZE = 10, /* type, class, TTL, RDLENGTH */
     EDNS_SIZE = 1232,      /* fits every path unfragmented (DNS flag day 2020) */
-    KEPT_MAX = 64,         /* not under DNS_RECORDS_MAX of the screen */
+    KEPT_MAX = 128,        /* not under DNS_TXT_RECORDS_MAX of the screen */
     LABEL_MAX = 63,
     NAME_MAX_TEXT = 253,
     QUESTION_TAIL_SIZE = 4, /* type, class */

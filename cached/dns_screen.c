@@ -250,9 +250,9 @@ check_records(struct walk *w, unsigned asked_type)
     size_t additional = u16_at(w->bytes, 10);
     size_t records = u16_at(w->bytes, 6) + u16_at(w->bytes, 8) + additional;
 
-    if (w->len > (asked_type == TYPE_TXT ? DNS_TXT_REPLY_MAX : DNS_REPLY_MAX))
+    if (w->len > DNS_REPLY_MAX)
         return fail(w, "the reply is too large");
-    if (records > DNS_RECORDS_MAX)
+    if (records > (asked_type == TYPE_TXT ? DNS_TXT_RECORDS_MAX : DNS_RECORDS_MAX))
         return fail(w, "the reply has too many records");
     for (; records > 0; records--) {
         if (records == additional)

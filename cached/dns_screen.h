@@ -10,13 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* For each string of a TXT record libldns takes as many bytes as the record has: together at most
+ * 1.7 MiB for the worst reply, so DNS_REPLY_MAX times DNS_TXT_STRINGS_MAX must stay small. The TXT
+ * records of a whole zone's apex fit, since "_mta-sts" may be a wildcard's alias for it. */
 enum {
-    DNS_REPLY_MAX = 16384,    /* bytes of any reply */
-    DNS_TXT_REPLY_MAX = 4096, /* bytes of a reply to a TXT question */
-    DNS_RECORDS_MAX = 64,     /* over all sections */
-    DNS_TXT_RDATA_MAX = 1024, /* bytes of one TXT record */
-    DNS_TXT_STRINGS_MAX = 64, /* strings of one TXT record */
-    DNS_POINTERS_MAX = 16     /* compression pointers a name, strictly backward */
+    DNS_REPLY_MAX = 20480,     /* bytes of any reply: 16 KiB of text, and what goes round it */
+    DNS_RECORDS_MAX = 64,      /* over all sections */
+    DNS_TXT_RECORDS_MAX = 128, /* likewise, of a reply to a TXT question */
+    DNS_TXT_RDATA_MAX = 4096,  /* bytes of one TXT record */
+    DNS_TXT_STRINGS_MAX = 64,  /* strings of one TXT record */
+    DNS_POINTERS_MAX = 16      /* compression pointers a name, strictly backward */
 };
 
 enum dns_screen { DNS_SCREEN_OK, DNS_SCREEN_TRUNCATED, DNS_SCREEN_OTHER, DNS_SCREEN_BAD };

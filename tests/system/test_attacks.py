@@ -106,6 +106,22 @@ def test_txt_bombs_cost_nothing(lean):
     assert internet.ask(f"sts {good}") == SECURE.format(good)
 
 
+def test_the_worst_txt_set_costs_little(lean):
+    """Nearly as many records, strings and bytes as a reply may have: 1.7 MiB and 2 ms of libldns, each time."""
+    internet = lean()
+    worst = [internet.new_domain() for _ in range(10)]
+    for domain in worst:
+        internet.publish(domain)
+        internet.dns.put(f"_mta-sts.{domain}", "TXT", *[bytes([50]) + bytes(50 + 63)] * 126, txt(GOOD_RECORD))
+    cost = Cost(internet.daemon)
+    with Asker(internet.daemon.query_socket) as asker:
+        for domain in worst:
+            asker.send(f"verdict {domain}")
+        answers = [verdict_fields(asker.receive()) for _ in worst]
+    assert {f"{one['verdict']} {one['reason']}" for one in answers} == {"secure ok"}
+    assert cost.peak() < SLACK and cost.cpu_s() < 4, (cost.peak(), cost.cpu_s())
+
+
 def test_ten_thousand_connections(lean):
     """Idle ones and ones with half a question: the next client is served at once, and all go in the end."""
     count = 10_000

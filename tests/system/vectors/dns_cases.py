@@ -166,6 +166,7 @@ DNS_CASES = [
     case("TXT: cut to TCP", "secure ok", answers("_mta-sts.", "TXT", fault="truncated")),
     case("TXT: late", "secure ok", answers("_mta-sts.", "TXT", delay=0.4)),
     case("TXT: 3 KiB over TCP", "secure ok", crowd(3000)),
+    case("TXT: 120 others, 12 KiB", "secure ok", crowd(12000)),
     case("TXT: 60 KiB is unknown, not none", "unknown dns-bad-reply", crowd(60000)),
     case("TXT: 60,000 empty strings", "unknown dns-bad-reply", answers("_mta-sts.", "TXT", rdata=[bytes(60000)])),
     case("TXT: record without a string", "unknown dns-bad-reply", answers("_mta-sts.", "TXT", rdata=[b""])),

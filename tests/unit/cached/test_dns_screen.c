@@ -75,7 +75,7 @@ opt_as_authority(void)
 static void
 full_txt(void)
 {
-    packet_txt_many(&p, NAME, 4, 255);
+    packet_txt_many(&p, NAME, 16, 255);
 }
 
 static void
@@ -93,7 +93,7 @@ strings_65(void)
 static void
 wide_txt(void)
 {
-    packet_txt_many(&p, NAME, 5, 204); /* 1,025 bytes */
+    packet_txt_many(&p, NAME, 17, 240); /* 4,097 bytes */
 }
 
 /* A TXT record of empty strings that makes the reply `total` bytes long. */
@@ -132,10 +132,31 @@ bomb_in_additional(void)
 }
 
 static void
+txt_set(int count, size_t len)
+{
+    for (int i = 0; i < count; i++)
+        packet_txt_many(&p, NAME, 1, len);
+}
+
+/* What a wildcard's alias for a crowded apex brings. */
+static void
+apex_txt_set(void)
+{
+    txt_set(48, 60);
+    txt_set(17, 243);
+    packet_txt_many(&p, NAME, 5, 255);
+}
+
+static void
+full_txt_set(void)
+{
+    txt_set(127, 127);
+}
+
+static void
 large_txt_set(void)
 {
-    for (int i = 0; i < 17; i++)
-        packet_txt_many(&p, NAME, 1, 250);
+    txt_set(73, 250);
 }
 
 static void
@@ -158,21 +179,21 @@ records(int count)
 }
 
 static void
-records_64(void)
+records_128(void)
 {
-    records(64);
+    records(128);
 }
 
 static void
-records_65(void)
+records_129(void)
 {
-    records(65);
+    records(129);
 }
 
 static void
 records_over_sections(void)
 {
-    records(63);
+    records(127);
     packet_soa(&p, "example.com", 60);
     packet_name(&p, PACKET_ADDITIONAL, "x.test", RR_NS, "y.test");
 }
@@ -394,20 +415,22 @@ static const struct screen_case cases[] = {
     {"two OPTs", two_opts, BAD, "OPT"},
     {"OPT as answer", opt_as_answer, BAD, "OPT"},
     {"OPT as authority", opt_as_authority, BAD, "OPT"},
-    {"TXT of 1,024 bytes", full_txt, GOOD, NULL},
+    {"TXT of 4,096 bytes", full_txt, GOOD, NULL},
     {"64 strings", strings_64, GOOD, NULL},
     {"65 strings", strings_65, BAD, "too many strings"},
-    {"TXT of 1,025 bytes", wide_txt, BAD, "too large"},
+    {"TXT of 4,097 bytes", wide_txt, BAD, "too large"},
     {"TXT bomb, 1,232 bytes", bomb_1232, BAD, "TXT record"},
     {"TXT bomb, 4,096 bytes", bomb_4096, BAD, "TXT record"},
     {"TXT bomb, 65,535 bytes", bomb_65535, BAD, "reply is too large"},
     {"TXT bomb beside the answer", bomb_in_additional, BAD, "too many strings"},
+    {"TXT set of an apex", apex_txt_set, GOOD, NULL},
+    {"127 TXT records of 127 bytes", full_txt_set, GOOD, NULL},
     {"large TXT set", large_txt_set, BAD, "reply is too large"},
     {"string past its record", string_past_record, BAD, "string runs past"},
     {"empty TXT", empty_txt, BAD, "empty"},
-    {"64 records", records_64, GOOD, NULL},
-    {"65 records", records_65, BAD, "too many records"},
-    {"65 records in three sections", records_over_sections, BAD, "too many records"},
+    {"128 records", records_128, GOOD, NULL},
+    {"129 records", records_129, BAD, "too many records"},
+    {"129 records in three sections", records_over_sections, BAD, "too many records"},
     {"TSIG", tsig, BAD, "signed"},
     {"two TSIGs", two_tsigs, BAD, "signed"},
     {"SIG(0)", sig0, BAD, "signed"},
@@ -448,9 +471,9 @@ test_cases(void **state)
     screen_case_run(&p, cases, sizeof(cases) / sizeof(*cases));
 }
 
-/* Other questions may have larger replies, but not without end. */
+/* Other questions have replies as large, of fewer records. */
 static void
-test_size_by_type(void **state)
+test_other_types(void **state)
 {
     static const uint8_t filler[8000];
     uint8_t query[DNS_QUERY_SIZE];
@@ -459,10 +482,17 @@ test_size_by_type(void **state)
 
     (void)state;
     packet_reply(&p, query, len, 0);
-    packet_raw(&p, PACKET_ANSWER, NAME, 65280, filler, sizeof(filler));
+    for (int i = 0; i < 2; i++)
+        packet_raw(&p, PACKET_ANSWER, NAME, 65280, filler, sizeof(filler));
     assert_int_equal(screen_packet(&p, query, len, &why), GOOD);
     packet_raw(&p, PACKET_ANSWER, NAME, 65280, filler, sizeof(filler));
-    packet_raw(&p, PACKET_ANSWER, NAME, 65280, filler, sizeof(filler));
+    assert_int_equal(screen_packet(&p, query, len, &why), BAD);
+
+    packet_reply(&p, query, len, 0);
+    for (int i = 0; i < 64; i++)
+        packet_a(&p, NAME, "192.0.2.1");
+    assert_int_equal(screen_packet(&p, query, len, &why), GOOD);
+    packet_a(&p, NAME, "192.0.2.1");
     assert_int_equal(screen_packet(&p, query, len, &why), BAD);
 }
 
@@ -486,7 +516,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_size_by_type),
+        cmocka_unit_test(test_other_types),
         cmocka_unit_test(test_prefixes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
