@@ -9,12 +9,10 @@
 static void
 tell_failure(struct check_report *r, const struct mx_result *mx)
 {
-    struct check_note note = {.layer = CHECK_MX,
-                              .status = CHECK_ERROR,
-                              .reason = mx->error,
-                              .subject = r->domain,
-                              .advice = "see to the domain's name servers and its DNSSEC"};
+    struct check_note note = {
+        .layer = CHECK_MX, .status = CHECK_ERROR, .reason = mx->error, .subject = r->domain};
 
+    note.advice = check_advice_on_dns(mx->error, "see to the domain's name servers and its DNSSEC");
     if (mx->error == STS_NULL_MX)
         note.advice = "a domain without mail needs no policy: publish mode none, then take it away";
     else if (mx->error == STS_NO_HOST)
@@ -100,9 +98,9 @@ static const struct {
 } tls_faults[] = {
     {STS_NO_HOST, "has no address",
      "give it an A or AAAA record, or take it out of the MX records"},
-    {STS_DNS_SERVFAIL, "its addresses cannot be looked up", look_at_dns},
-    {STS_DNS_TIMEOUT, "its addresses cannot be looked up", look_at_dns},
-    {STS_DNS_BAD_REPLY, "its addresses cannot be looked up", look_at_dns},
+    {STS_DNS_SERVFAIL, "cannot be looked up", look_at_dns},
+    {STS_DNS_TIMEOUT, "cannot be looked up", look_at_dns},
+    {STS_DNS_BAD_REPLY, "cannot be looked up", look_at_dns},
     {STS_CONNECT_REFUSED, "cannot be reached on the SMTP port",
      "see that it is up, and that this host may connect out to port 25"},
     {STS_CONNECT_BLOCKED, "has a special-purpose address", "publish a public address"},
@@ -128,9 +126,9 @@ tell_tls_fault(struct check_report *r, struct check_note *note, const struct pro
         if (tls_faults[i].error != probe->error)
             continue;
         text = tls_faults[i].text;
-        note->advice = tls_faults[i].advice;
+        note->advice = check_advice_on_dns(probe->error, tls_faults[i].advice);
     }
-    if (probe->error == STS_NO_HOST || sts_error_is_dns(probe->error) || probe->detail[0] == '\0')
+    if (probe->error == STS_NO_HOST || probe->detail[0] == '\0')
         check_add(r, note, "%s", text);
     else
         check_add(r, note, "%s: %s", text, probe->detail);

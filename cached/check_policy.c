@@ -11,7 +11,6 @@ static const struct {
 } fetch_advice[] = {
     {STS_NO_HOST, "give mta-sts.DOMAIN an A or AAAA record"},
     {STS_DNS_SERVFAIL, "see to the name servers of mta-sts.DOMAIN and its DNSSEC"},
-    {STS_DNS_TIMEOUT, "see to the name servers of mta-sts.DOMAIN and its DNSSEC"},
     {STS_DNS_BAD_REPLY, "see to the name servers of mta-sts.DOMAIN and its DNSSEC"},
     {STS_CONNECT_REFUSED, "see that the web server is up and port 443 is open to all"},
     {STS_CONNECT_BLOCKED, "publish a public address, not a private or reserved one"},
@@ -35,7 +34,7 @@ advice_on_fetch(enum sts_error error)
         if (fetch_advice[i].error == error)
             return fetch_advice[i].advice;
     }
-    return NULL;
+    return check_advice_on_dns(error, NULL);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */

@@ -15,7 +15,7 @@ failed(struct check_report *r, struct check_note *note, const struct txt_result 
         return false;
     note->status = CHECK_ERROR;
     note->reason = txt->error;
-    note->advice = mend_dns;
+    note->advice = check_advice_on_dns(txt->error, mend_dns);
     check_add(r, note, "%s%s%s", sts_error_text(txt->error), txt->detail[0] != '\0' ? ": " : "",
               txt->detail);
     return true;

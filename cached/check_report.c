@@ -68,6 +68,15 @@ clean_copy(const char *s, size_t size)
     return copy;
 }
 
+const char *
+check_advice_on_dns(enum sts_error error, const char *otherwise)
+{
+    return error == STS_DNS_TIMEOUT ? "see whether this host's resolver, named here, runs and "
+                                      "answers; if it does, to the "
+                                      "domain's name servers"
+                                    : otherwise;
+}
+
 /* --- lines ------------------------------------------------------------------------------------ */
 
 static enum exitcode

@@ -77,6 +77,10 @@ struct check_note {
     int64_t expires_s;
 };
 
+/* What to do about a look-up that has failed: where no server answered, this host's resolver comes
+ * first; else `otherwise`. */
+const char *check_advice_on_dns(enum sts_error, const char *otherwise);
+
 /* Adds a line. Text that is too long is cut; beyond CHECK_LAYER_MAX lines are only counted. */
 __attribute__((format(printf, 3, 4))) void
 check_add(struct check_report *, const struct check_note *, const char *format, ...);

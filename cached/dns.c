@@ -1,6 +1,7 @@
 #include "cached/dns.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,11 +9,16 @@
 #include "cached/dns_line.h"
 #include "cached/dns_servers.h"
 #include "cached/settings.h"
+#include "common/buf.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 
-enum { ROUNDS = 2 /* over all servers */ };
+enum {
+    ROUNDS = 2, /* over all servers */
+    WARN_EVERY_MS = 60 * 1000
+};
 
 struct dns {
     struct event_base *base;
@@ -20,6 +26,8 @@ struct dns {
     int64_t timeout_ms;
     bool want_ad;
     struct dns_line *line;
+    int64_t heard_ms;  /* boot time of the last reply of any server; 0: none yet */
+    int64_t warned_ms; /* of the last warning that none answers; 0: none */
 };
 
 /* Of one look-up: first a try is made, then what came of it decides on the next step. */
@@ -33,6 +41,7 @@ struct dns_lookup {
 
     struct sockspec servers[DNS_SERVERS_MAX];
     size_t server_count;
+    int64_t asked_ms;
     size_t tries;   /* that have ended, for this name */
     bool was_plain; /* the last try was without EDNS */
     struct dns_exchange *exchange;
@@ -108,9 +117,16 @@ finish_failed(struct dns_lookup *lookup, enum sts_error error, const char *why)
     finish(lookup, &(struct dns_answer){.error = error, .why = why});
 }
 
+static const struct sockspec *
+current_server(const struct dns_lookup *lookup)
+{
+    return &lookup->servers[lookup->tries % lookup->server_count];
+}
+
 static void
 ask(struct dns_lookup *lookup)
 {
+    lookup->asked_ms = clock_boot_ms();
     lookup->tries = 0;
     lookup->server_count = dns_servers_order(lookup->dns->servers, lookup->servers);
     try_server(lookup, false);
@@ -123,14 +139,51 @@ ask_alias(struct dns_lookup *lookup, const struct dns_answer *answer)
     ask(lookup);
 }
 
+/* Silence about one name may be the fault of that name's own servers: only when nothing else was
+ * answered meanwhile either it is worth a line. */
+static void
+warn_of_silence(struct dns_lookup *lookup, const char *why)
+{
+    struct dns *dns = lookup->dns;
+    int64_t now_ms = clock_boot_ms();
+    char server[SOCKSPEC_SIZE];
+    struct buf servers;
+
+    if (dns->heard_ms >= lookup->asked_ms ||
+        (dns->warned_ms != 0 && now_ms - dns->warned_ms < WARN_EVERY_MS))
+        return;
+    dns->warned_ms = now_ms;
+    buf_init(&servers, DNS_SERVERS_MAX * SOCKSPEC_SIZE);
+    for (size_t i = 0; i < lookup->server_count; i++) {
+        sockspec_format(&lookup->servers[i], server);
+        buf_printf(&servers, "%s%s", i > 0 ? " " : "", server);
+    }
+    log_warning("no DNS server answers: asked %s for %s; the last fault: %s", buf_string(&servers),
+                lookup->name, why);
+    buf_done(&servers);
+}
+
+static void
+fail_everywhere(struct dns_lookup *lookup, enum sts_error error, const char *fault)
+{
+    char server[SOCKSPEC_SIZE], why[DNS_WHY_SIZE];
+
+    sockspec_format(current_server(lookup), server);
+    snprintf(why, sizeof why, "%s: %s", server, fault);
+    if (error == STS_DNS_TIMEOUT)
+        warn_of_silence(lookup, why);
+    finish_failed(lookup, error, why);
+}
+
 static void
 try_next_server(struct dns_lookup *lookup, enum sts_error error, const char *why)
 {
+    if (lookup->tries + 1 == ROUNDS * lookup->server_count) {
+        fail_everywhere(lookup, error, why);
+        return;
+    }
     lookup->tries++;
-    if (lookup->tries == ROUNDS * lookup->server_count)
-        finish_failed(lookup, error, why);
-    else
-        try_server(lookup, lookup->tries >= lookup->server_count);
+    try_server(lookup, lookup->tries >= lookup->server_count);
 }
 
 /* Joins an answer to what earlier queries of the chain brought. */
@@ -165,12 +218,6 @@ judge_answer(struct dns_lookup *lookup, struct dns_answer *answer)
     }
 }
 
-static const struct sockspec *
-current_server(const struct dns_lookup *lookup)
-{
-    return &lookup->servers[lookup->tries % lookup->server_count];
-}
-
 static void
 on_reply(const struct dns_reply *reply, void *arg)
 {
@@ -178,6 +225,8 @@ on_reply(const struct dns_reply *reply, void *arg)
     struct dns_answer answer;
 
     lookup->exchange = NULL;
+    if (reply->error != STS_DNS_TIMEOUT)
+        lookup->dns->heard_ms = clock_boot_ms();
     if (reply->error != STS_OK) {
         if (reply->error == STS_DNS_TIMEOUT)
             dns_servers_silent(lookup->dns->servers, current_server(lookup));

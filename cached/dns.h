@@ -29,8 +29,9 @@ void dns_free(struct dns *);
  * queries (DNS_CNAME_MAX in all). A server is given `dns.timeout`, the second time three quarters
  * of it; each is tried twice at most, the second time without EDNS. SERVFAIL, REFUSED, no answer
  * and bad replies lead to the next one; when all have failed the error is that of the last
- * (dns-servfail, dns-timeout, dns-bad-reply). A name that DNS cannot hold (over 253 bytes) has no
- * record. */
+ * (dns-servfail, dns-timeout, dns-bad-reply), and `why` names that server. A name that DNS cannot
+ * hold (over 253 bytes) has no record. When nothing at all was heard meanwhile, of any server on
+ * any look-up, that is a warning in the log, at most once a minute. */
 struct dns_lookup *dns_lookup_start(struct dns *, const char *name, enum dns_type, dns_done_fn *,
                                     void *arg);
 /* Accepts NULL. Not from inside `done`. */

@@ -182,7 +182,7 @@ on_datagram(evutil_socket_t fd, short what, void *arg)
     ssize_t len = recv(fd, reply, sizeof(reply), 0);
     if (len < 0) {
         if (errno != EAGAIN && errno != EINTR)
-            finish_failed(x, STS_DNS_TIMEOUT, "there is no DNS server at this address");
+            finish_failed(x, STS_DNS_TIMEOUT, "no DNS server is there");
         return;
     }
     switch (dns_screen(x->query.bytes, x->query.len, reply, (size_t)len, &why)) {

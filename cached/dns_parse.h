@@ -27,8 +27,9 @@ enum dns_type {
 
 enum {
     DNS_QUERY_SIZE = 512,
-    DNS_CNAME_MAX = 8,  /* length of a chain that is followed */
-    DNS_HOST_SIZE = 256 /* a name in text: 253 bytes, a NUL, and room */
+    DNS_CNAME_MAX = 8,   /* length of a chain that is followed */
+    DNS_HOST_SIZE = 256, /* a name in text: 253 bytes, a NUL, and room */
+    DNS_WHY_SIZE = 192   /* the server that failed, and how */
 };
 
 /* One record of the type that was asked for. */
@@ -45,7 +46,7 @@ struct dns_record {
 
 struct dns_answer {
     enum sts_error error; /* OK, NO_RECORD (NXDOMAIN or NODATA), or dns-* */
-    const char *why;      /* constant text for dns-*; else "" */
+    const char *why;      /* for dns-*, borrowed, at most DNS_WHY_SIZE; else "" */
     bool nxdomain;
     bool authentic;   /* the AD bit, as sent: whether to believe it is the caller's business */
     bool secure;      /* set by dns.c: authentic, and its resolvers are believed (trust-ad) */

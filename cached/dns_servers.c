@@ -77,8 +77,10 @@ read_resolv_conf(struct dns_servers *servers)
     }
     if (file != NULL)
         fclose(file);
-    if (servers->count == 0)
+    if (servers->count == 0) {
+        log_warning("%s names no DNS server: 127.0.0.1 is asked", servers->resolv_conf);
         add_address(servers, "127.0.0.1");
+    }
     log_debug("dns: %zu servers in %s", servers->count, servers->resolv_conf);
 }
 
@@ -119,7 +121,7 @@ dns_servers_new(const struct conf_list *listed, const char *resolv_conf, char *w
         servers->resolv_conf = alloc_string(resolv_conf);
         look_again(servers, clock_boot_ms());
         if (servers->count == 0)
-            add_address(servers, "127.0.0.1");
+            read_resolv_conf(servers); /* there is none yet */
     }
     return servers;
 }

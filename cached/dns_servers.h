@@ -20,8 +20,8 @@ enum {
 };
 
 /* `listed` (copied): socket specifications, inet or inet6; when there are none, the file
- * `resolv_conf` (copied) decides, and 127.0.0.1 when that names none. NULL: `why` names the item
- * that cannot be used. */
+ * `resolv_conf` (copied) decides, and 127.0.0.1 when that names none, with a warning. NULL: `why`
+ * names the item that cannot be used. */
 MUST_CHECK struct dns_servers *dns_servers_new(const struct conf_list *listed,
                                                const char *resolv_conf, char *why, size_t size);
 void dns_servers_free(struct dns_servers *);

@@ -1,5 +1,6 @@
 #include "cached/host_lookup.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ struct half {
     struct dns_lookup *lookup;
     enum sts_error error;
     bool secure;
-    const char *why;
+    char why[DNS_WHY_SIZE];
     uint32_t ttl_s;
     char end[DNS_HOST_SIZE];
     struct sockaddr_storage addresses[HOST_ADDRESSES_MAX];
@@ -80,7 +81,7 @@ on_answer(const struct dns_answer *answer, void *arg)
     half->lookup = NULL;
     half->error = answer->error;
     half->secure = answer->secure;
-    half->why = answer->why;
+    snprintf(half->why, sizeof half->why, "%s", answer->why);
     half->ttl_s = answer->ttl_s;
     memcpy(half->end, answer->end, sizeof half->end);
     if (answer->error == STS_OK)

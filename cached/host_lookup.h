@@ -19,7 +19,7 @@ enum { HOST_ADDRESSES_MAX = 16 /* kept of each family */ };
  * failed, so it may have some. */
 struct host_answer {
     enum sts_error error;
-    const char *why; /* constant text for dns-*; else "" */
+    const char *why; /* for dns-*; else "" */
     uint32_t ttl_s;
     bool
         secure; /* DNSSEC says so of every address given; with none, of the absence of both kinds */

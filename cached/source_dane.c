@@ -27,6 +27,7 @@ struct source_dane {
     size_t count, started, ended;
     struct event *time_up;
     struct source_dane_result result;
+    char why[DNS_WHY_SIZE]; /* of the result */
     source_dane_fn *done;
     void *arg;
 };
@@ -78,7 +79,8 @@ note_failure(struct host *host, enum sts_error error, const char *why)
         return;
     result->error = error;
     result->failed_host = host->name;
-    result->why = why;
+    snprintf(host->all->why, sizeof host->all->why, "%s", why);
+    result->why = host->all->why;
 }
 
 static void

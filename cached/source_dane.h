@@ -29,7 +29,7 @@ struct source_dane_result {
     const enum dane_state *states; /* one a host */
     enum sts_error error;          /* OK, or dns-* of a host that is DANE_FAILED: */
     const char *failed_host;       /* this one */
-    const char *why;               /* constant text for it; else "" */
+    const char *why;               /* "" when it is OK */
     uint32_t ttl_s;                /* the smallest seen; 0 when a host is DANE_FAILED */
 };
 

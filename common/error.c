@@ -11,7 +11,7 @@ static const struct {
                              "the domain publishes more than one MTA-STS record"},
     [STS_BAD_RECORD] = {"bad-record", "the domain's MTA-STS record is malformed"},
     [STS_DNS_SERVFAIL] = {"dns-servfail", "the DNS servers report a failure"},
-    [STS_DNS_TIMEOUT] = {"dns-timeout", "the DNS servers did not answer in time"},
+    [STS_DNS_TIMEOUT] = {"dns-timeout", "no DNS server answered"},
     [STS_DNS_BAD_REPLY] = {"dns-bad-reply", "the DNS servers sent a reply that cannot be used"},
     [STS_NO_HOST] = {"no-host", "the host has no address"},
     [STS_NULL_MX] = {"null-mx", "the domain accepts no mail (null MX)"},

@@ -45,7 +45,7 @@ enum sts_error {
 
 /* "dns-timeout": the word of the wire format and the logs. */
 const char *sts_error_name(enum sts_error);
-/* "the DNS servers did not answer in time": half a sentence for people, no full stop. */
+/* "no DNS server answered": half a sentence for people, no full stop. */
 const char *sts_error_text(enum sts_error);
 /* The value whose name is the `len` bytes at `name`; false when there is none. */
 bool sts_error_from_name(const char *name, size_t len, enum sts_error *out);

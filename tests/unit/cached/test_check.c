@@ -245,6 +245,12 @@ static const struct {
      "null-mx"},
     {"MX unknown", "v=STSv1; id=1", GOOD, 0, 0, STS_DNS_TIMEOUT, NULL, "error", 2, "mx", "error",
      "dns-timeout"},
+    {"MX, no resolver", "v=STSv1; id=1", GOOD, 0, 0, STS_DNS_TIMEOUT, NULL, "error", 2, "mx",
+     "error", "this host's resolver"},
+    {"MX, SERVFAIL", "v=STSv1; id=1", GOOD, 0, 0, STS_DNS_SERVFAIL, NULL, "error", 2, "mx", "error",
+     "see to the domain's name servers and its DNSSEC"},
+    {"policy host, no resolver", "v=STSv1; id=1", "", STS_DNS_TIMEOUT, 0, 0, "mx1.example.com",
+     "error", 2, "fetch", "error", "this host's resolver"},
 };
 
 static void

@@ -7,10 +7,12 @@
 #include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cached/dns.h"
 #include "cached/dns_screen.h"
 #include "cached/settings.h"
+#include "common/log.h"
 #include "tests/fake/dns_lab.h"
 
 #define NAME "_mta-sts.example.com"
@@ -346,20 +348,84 @@ test_silent_server_is_asked_last(void **state)
     dns_lab_close(&lab);
 }
 
-/* The kernel says that nobody listens: no need to wait. */
+static FILE *log_file;
+static int old_stderr;
+
+static int
+catch_log(void **state)
+{
+    (void)state;
+    log_file = tmpfile();
+    old_stderr = dup(STDERR_FILENO);
+    return log_file == NULL || dup2(fileno(log_file), STDERR_FILENO) < 0;
+}
+
+static int
+give_back_log(void **state)
+{
+    (void)state;
+    dup2(old_stderr, STDERR_FILENO);
+    close(old_stderr);
+    return fclose(log_file);
+}
+
+/* How many lines of the log hold the text. */
+static int
+logged(const char *text)
+{
+    char line[LOG_LINE_MAX];
+    int count = 0;
+
+    rewind(log_file);
+    while (fgets(line, sizeof(line), log_file) != NULL)
+        count += strstr(line, text) != NULL;
+    return count;
+}
+
+/* The kernel says that nobody listens: no need to wait. The log says so once. */
 static void
 test_closed_port(void **state)
 {
     struct dns_lab lab;
+    char why[128], line[256];
 
     (void)state;
     dns_lab_open(&lab, SCRIPT(say_txt), NULL);
+    snprintf(why, sizeof(why), "%s: no DNS server is there", lab.specs[0]);
+    snprintf(line, sizeof(line),
+             "warning: no DNS server answers: asked %s for " NAME "; the last fault: %s",
+             lab.specs[0], why);
     dns_server_free(lab.servers[0]);
     lab.servers[0] = NULL;
+    for (int i = 0; i < 2; i++) {
+        dns_lab_look_up(&lab, NAME);
+        assert_int_equal(lab.result.error, STS_DNS_TIMEOUT);
+        assert_string_equal(lab.result.why, why);
+        assert_true(lab.took_ms < DNS_LAB_PATIENCE_MS);
+        assert_int_equal(logged(line), 1);
+    }
+    assert_int_equal(logged("warning"), 1);
+    dns_lab_close(&lab);
+}
+
+/* One name that its own servers are silent about, between others: the resolver is not to blame. */
+static void
+test_silence_about_one_name(void **state)
+{
+    struct dns_lab_result other = {0};
+    struct dns_lab lab;
+
+    (void)state;
+    dns_lab_open(&lab, SCRIPT(dns_server_silent, say_txt, dns_server_silent), NULL);
+    assert_non_null(dns_lookup_start(lab.dns, NAME, DNS_TXT, dns_lab_on_done, &lab.result));
+    assert_non_null(dns_lookup_start(lab.dns, NAME, DNS_TXT, dns_lab_on_done, &other));
+    dns_lab_turn(&lab, &lab.result.calls, 1);
+    assert_int_equal(other.error, STS_OK);
+    assert_int_equal(lab.result.error, STS_DNS_TIMEOUT);
+    assert_int_equal(logged("warning"), 0);
     dns_lab_look_up(&lab, NAME);
     assert_int_equal(lab.result.error, STS_DNS_TIMEOUT);
-    assert_non_null(strstr(lab.result.why, "no DNS server"));
-    assert_true(lab.took_ms < DNS_LAB_PATIENCE_MS);
+    assert_int_equal(logged("warning: no DNS server answers"), 1);
     dns_lab_close(&lab);
 }
 
@@ -390,7 +456,8 @@ main(void)
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_alias_over_two_queries),
         cmocka_unit_test(test_silent_server_is_asked_last),
-        cmocka_unit_test(test_closed_port),
+        cmocka_unit_test_setup_teardown(test_closed_port, catch_log, give_back_log),
+        cmocka_unit_test_setup_teardown(test_silence_about_one_name, catch_log, give_back_log),
         cmocka_unit_test(test_bad_server_in_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
