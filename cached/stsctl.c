@@ -1,13 +1,11 @@
 /* stsctl - the operator's tool: one command, asked of sts-cached over its control socket.
  * The daemon does the work and names the exit status; this program asks, prints and ends. */
-#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cached/exitcode.h"
 #include "cached/mta_host.h"
@@ -108,14 +106,15 @@ fail(const struct invocation *v, int exit_code, const char *text, size_t len)
 static int
 fail_client(const struct invocation *v, enum client_status status)
 {
-    const char *path = sockspec_is_unix(&v->spec) ? sockspec_path(&v->spec) : NULL;
-    bool no_socket = status == CLIENT_NO_CONNECTION && path != NULL && access(path, F_OK) != 0;
-    char text[200];
-    int len = snprintf(text, sizeof(text), "%s%s%s", client_status_text(status),
-                       no_socket ? ": " : "", no_socket ? strerror(errno) : "");
+    static const char who_may[] =
+        "permission denied: root, the daemon's user and the members of its socket-group may";
+    const char *text = client_fault(v->client, status);
 
-    return fail(v, status == CLIENT_NO_PERMISSION ? EXIT_NOT_PERMITTED : EXIT_NO_DAEMON, text,
-                (size_t)len);
+    if (status != CLIENT_NO_PERMISSION)
+        return fail(v, EXIT_NO_DAEMON, text, strlen(text));
+    if (sockspec_is_unix(&v->spec))
+        text = who_may;
+    return fail(v, EXIT_NOT_PERMITTED, text, strlen(text));
 }
 
 /* "ERR code text": what the daemon says, with the status it wants. */

@@ -4,19 +4,23 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/proto.h"
 
-enum { CLOSED = -1, READ_SIZE = 4096, BACKLOG_WAIT_MS = 10 };
+enum { CLOSED = -1, READ_SIZE = 4096, BACKLOG_WAIT_MS = 10, FAULT_SIZE = 160 };
 
 struct client {
     struct sockspec spec;
     size_t reply_max;
     int fd; /* CLOSED, or connected and nothing is outstanding on it */
     struct buf in;
+    int error; /* errno of CLIENT_NO_CONNECTION and NO_PERMISSION; 0: the daemon closed it */
+    char fault[FAULT_SIZE];
 };
 
 struct client *
@@ -57,23 +61,26 @@ left_ms(int64_t deadline_ms)
     return left > 0 ? (int)left : 0;
 }
 
+static enum client_status
+fail(struct client *c, int error)
+{
+    c->error = error;
+    return error == EACCES || error == EPERM ? CLIENT_NO_PERMISSION : CLIENT_NO_CONNECTION;
+}
+
 /* Waits until `events` are possible, at most until the deadline; looks once when it has passed. */
 static enum client_status
-wait_for(int fd, short events, int64_t deadline_ms)
+wait_for(struct client *c, short events, int64_t deadline_ms)
 {
-    struct pollfd p = {.fd = fd, .events = events};
+    struct pollfd p = {.fd = c->fd, .events = events};
     int n;
 
     do
         n = poll(&p, 1, left_ms(deadline_ms));
     while (n < 0 && errno == EINTR);
-    return n == 0 ? CLIENT_TIMEOUT : n < 0 ? CLIENT_NO_CONNECTION : CLIENT_OK;
-}
-
-static enum client_status
-status_of(int error)
-{
-    return error == EACCES || error == EPERM ? CLIENT_NO_PERMISSION : CLIENT_NO_CONNECTION;
+    if (n < 0)
+        return fail(c, errno);
+    return n == 0 ? CLIENT_TIMEOUT : CLIENT_OK;
 }
 
 /* A unix socket whose backlog is full says EAGAIN and raises no event when there is room. */
@@ -84,7 +91,7 @@ start_connect(struct client *c, int64_t deadline_ms)
         int left = left_ms(deadline_ms);
 
         if (errno != EAGAIN && errno != EINTR)
-            return status_of(errno);
+            return fail(c, errno);
         if (left == 0)
             return CLIENT_TIMEOUT;
         poll(NULL, 0, left < BACKLOG_WAIT_MS ? left : BACKLOG_WAIT_MS);
@@ -100,10 +107,10 @@ connect_to(struct client *c, int64_t deadline_ms)
     socklen_t len = sizeof error;
 
     if (status == CLIENT_OK)
-        status = wait_for(c->fd, POLLOUT, deadline_ms);
+        status = wait_for(c, POLLOUT, deadline_ms);
     if (status == CLIENT_OK && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
-    return error != 0 ? status_of(error) : status;
+    return error != 0 ? fail(c, error) : status;
 }
 
 static enum client_status
@@ -115,11 +122,11 @@ send_all(struct client *c, const struct buf *frame, int64_t deadline_ms)
         if (n > 0)
             at += (size_t)n;
         else if (errno == EAGAIN) {
-            enum client_status status = wait_for(c->fd, POLLOUT, deadline_ms);
+            enum client_status status = wait_for(c, POLLOUT, deadline_ms);
             if (status != CLIENT_OK)
                 return status;
         } else if (errno != EINTR)
-            return CLIENT_NO_CONNECTION;
+            return fail(c, errno);
     }
     return CLIENT_OK;
 }
@@ -132,7 +139,7 @@ receive_some(struct client *c, int64_t deadline_ms)
     char *to = buf_room(&c->in, room < READ_SIZE ? room : READ_SIZE);
 
     for (;;) {
-        enum client_status status = wait_for(c->fd, POLLIN, deadline_ms);
+        enum client_status status = wait_for(c, POLLIN, deadline_ms);
         ssize_t n;
 
         if (status != CLIENT_OK)
@@ -143,7 +150,7 @@ receive_some(struct client *c, int64_t deadline_ms)
             return CLIENT_OK;
         }
         if (n == 0 || (errno != EAGAIN && errno != EINTR))
-            return CLIENT_NO_CONNECTION;
+            return fail(c, n == 0 ? 0 : errno);
     }
 }
 
@@ -228,4 +235,19 @@ client_status_text(enum client_status status)
     };
 
     return texts[status];
+}
+
+const char *
+client_fault(struct client *c, enum client_status status)
+{
+    const char *text = client_status_text(status);
+    bool has_cause = status == CLIENT_NO_CONNECTION || status == CLIENT_NO_PERMISSION;
+    char cause[80];
+
+    if (!has_cause)
+        return text;
+    snprintf(c->fault, sizeof c->fault, "%s: %s", text,
+             c->error != 0 ? strerror_r(c->error, cause, sizeof cause)
+                           : "it closed the connection");
+    return c->fault;
 }

@@ -32,5 +32,8 @@ MUST_CHECK enum client_status client_ask(struct client *, const char *request, s
                                          int timeout_ms, struct buf *reply);
 /* "the cache daemon did not answer in time": half a sentence. */
 const char *client_status_text(enum client_status);
+/* The same of what client_ask just gave, with the cause where there is one: "the cache daemon
+ * cannot be reached: Connection refused". Good until the client is used again or freed. */
+const char *client_fault(struct client *, enum client_status);
 
 #endif

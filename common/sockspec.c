@@ -276,20 +276,27 @@ sockspec_connect(const struct sockspec *spec)
     return -1;
 }
 
-/* Only the last folder of the path; the bind that follows says what is wrong. */
-static void
-make_folder(const struct sockspec *spec)
+/* Only the last folder of the path. */
+static bool
+make_folder(const struct sockspec *spec, char *why, size_t size)
 {
     const char *path = sockspec_path(spec), *slash = strrchr(path, '/');
     char folder[sizeof(struct sockaddr_un)];
     mode_t old;
 
+    int error = 0;
+
     if (slash == path)
-        return;
+        return true;
     snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
     old = umask(022);
-    (void)mkdir(folder, 0755);
+    if (mkdir(folder, 0755) != 0)
+        error = errno;
     umask(old);
+    if (error == 0 || access(folder, F_OK) == 0)
+        return true; /* whatever else is wrong with it, bind will name */
+    snprintf(why, size, "cannot make %s: %s", folder, strerror(error));
+    return false;
 }
 
 /* Removes a socket file that nobody answers on, so that bind can make a new one. */
@@ -371,9 +378,7 @@ sockspec_listen(const struct sockspec *spec, mode_t mode, gid_t group, char *why
     const char *failed = "open a socket";
     int fd;
 
-    if (is_unix)
-        make_folder(spec);
-    if (is_unix && !remove_stale(spec, why, size))
+    if (is_unix && (!make_folder(spec, why, size) || !remove_stale(spec, why, size)))
         return -1;
     fd = new_socket(spec);
     if (fd >= 0)

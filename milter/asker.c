@@ -63,8 +63,9 @@ take_client(struct asker *a)
     return client || !may_ask ? client : client_new(&a->cache, ANSWER_MAX);
 }
 
-/* Takes the client back and notes how it went; logs when the daemon goes or comes back. One that
- * failed is closed: what still may arrive on it is no answer to the next question. */
+/* Takes the client back, with what it may say in `failure`, and notes how it went; logs when the
+ * daemon goes or comes back. One that failed is closed: what still may arrive on it is no answer to
+ * the next question. */
 static void
 give_back(struct asker *a, struct client *client, const char *failure)
 {
@@ -80,11 +81,14 @@ give_back(struct asker *a, struct client *client, const char *failure)
         client = NULL;
     }
     pthread_mutex_unlock(&a->lock);
-    client_free(client);
-    if (failure && !was_down)
-        log_warning("no verdicts, on-cache-down applies: %s", failure);
-    else if (!failure && was_down)
+    if (failure && !was_down) {
+        char socket[SOCKSPEC_SIZE];
+        sockspec_format(&a->cache, socket);
+        log_warning("no verdicts, on-cache-down applies: %s: %s", socket, failure);
+    } else if (!failure && was_down) {
         log_info("the cache daemon answers again");
+    }
+    client_free(client);
 }
 
 /* NULL, or why the reply is no verdict on `domain`. */
@@ -127,7 +131,7 @@ ask_client(struct client *client, const struct nexthop *hop, int64_t wait_ms, in
     buf_init(&reply, ANSWER_MAX);
     status = ask_name(client, "verdict", hop, wait_ms, timeout_ms, &reply);
     failure =
-        status == CLIENT_OK ? read_reply(&reply, hop->domain, out) : client_status_text(status);
+        status == CLIENT_OK ? read_reply(&reply, hop->domain, out) : client_fault(client, status);
     buf_done(&reply);
     return failure;
 }
@@ -148,10 +152,12 @@ ask_once(struct asker *a, const struct nexthop *hop, bool waits, int64_t *budget
     int64_t wait_ms = waits ? *budget_ms : 0;
     int64_t overdraft_ms = *budget_ms < 0 ? -*budget_ms : 0;
     struct client *client = take_client(a);
-    const char *failure = "";
+    bool answered = false;
 
     if (client) {
-        failure = ask_client(client, hop, wait_ms, wait_ms + ASKER_GRACE_MS - overdraft_ms, out);
+        const char *failure =
+            ask_client(client, hop, wait_ms, wait_ms + ASKER_GRACE_MS - overdraft_ms, out);
+        answered = failure == NULL;
         give_back(a, client, failure);
     }
     if (waits)
@@ -159,7 +165,7 @@ ask_once(struct asker *a, const struct nexthop *hop, bool waits, int64_t *budget
     took_ms = clock_boot_ms() - began_ms;
     if (took_ms > ASKER_PROMPT_MS)
         *budget_ms -= took_ms;
-    return failure == NULL;
+    return answered;
 }
 
 static bool
@@ -185,7 +191,7 @@ ask_causes(struct asker *a, const struct nexthop *hop, struct answer_view *out)
         return;
     buf_init(&reply, ANSWER_MAX);
     status = ask_name(client, "probes", hop, 0, ASKER_GRACE_MS, &reply);
-    give_back(a, client, status == CLIENT_OK ? NULL : client_status_text(status));
+    give_back(a, client, status == CLIENT_OK ? NULL : client_fault(client, status));
     if (status == CLIENT_OK && reply.len >= sizeof ok && memcmp(reply.data, ok, sizeof ok - 1) == 0)
         out->probes = alloc_string(buf_string(&reply) + sizeof ok - 1);
     buf_done(&reply);

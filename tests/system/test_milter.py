@@ -84,7 +84,8 @@ def test_daemon_is_dead(start, daemon, role, code):
     began = time.monotonic()
     assert [one_rcpt(milter, f"d{n}.test").code for n in range(20)] == [code] * 20
     assert time.monotonic() - began < 1
-    milter.wait_for_log("warning: no verdicts")
+    milter.wait_for_log(f"warning: no verdicts, on-cache-down applies: unix:{daemon.path}: "
+                        "the cache daemon cannot be reached: ")
     daemon.start()
     daemon.answers = dict(VERDICTS)
     wait_until(lambda: one_rcpt(milter, "refuse.test").code == "451" and one_rcpt(milter, "none.test").code == "250",

@@ -191,8 +191,21 @@ def test_usage_and_missing_daemon(lab):
     result = stsctl("--json", "-s", f"unix:{QUERY_SOCKET}", "list")
     assert result.returncode == 64 and not result.stdout
     refused = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                              lab.daemons.stsctl_program, "stats"], capture_output=True, check=False)
+                              lab.daemons.stsctl_program, "stats"], capture_output=True, text=True, check=False)
     assert refused.returncode == 77
+    assert "permission denied: root, the daemon's user and the members of its socket-group may" in refused.stderr
+
+
+def test_cause_of_a_missing_daemon(lab, tmp_path):
+    """What the system says of the socket is told: there is none, or nobody listens on it."""
+    stale = tmp_path / "stale.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(stale))
+    for spec, cause in (("unix:/run/nobody.sock", "No such file or directory"), (f"unix:{stale}", "Connection refused"),
+                        ("inet:1@127.0.0.1", "Connection refused")):
+        result = lab.daemons.stsctl("-s", spec, "stats")
+        assert result.returncode == 69
+        assert result.stderr == f"stsctl: {spec}: the cache daemon cannot be reached: {cause}\n"
 
 
 def test_control_socket_speaks_plainly(lab):

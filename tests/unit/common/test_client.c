@@ -274,6 +274,8 @@ test_closed_twice(void **state)
     (void)state;
     ask(c, "a", SOON_MS, CLIENT_OK, "OK 1");
     ask(c, "b", SOON_MS, CLIENT_NO_CONNECTION, "");
+    assert_string_equal(client_fault(c, CLIENT_NO_CONNECTION),
+                        "the cache daemon cannot be reached: it closed the connection");
     ask(c, "c", SOON_MS, CLIENT_OK, "OK 3");
     assert_int_equal(stop(c), 3);
 }
@@ -437,9 +439,13 @@ test_no_server(void **state)
     char why[200];
 
     (void)state;
-    ask(c, "a", SOON_MS, CLIENT_NO_CONNECTION, ""); /* no such socket */
+    ask(c, "a", SOON_MS, CLIENT_NO_CONNECTION, "");
+    assert_string_equal(client_fault(c, CLIENT_NO_CONNECTION),
+                        "the cache daemon cannot be reached: No such file or directory");
     close(sockspec_listen(&spec, 0600, (gid_t)-1, why, sizeof why));
-    ask(c, "a", SOON_MS, CLIENT_NO_CONNECTION, ""); /* refused */
+    ask(c, "a", SOON_MS, CLIENT_NO_CONNECTION, "");
+    assert_string_equal(client_fault(c, CLIENT_NO_CONNECTION),
+                        "the cache daemon cannot be reached: Connection refused");
     unlink(sockspec_path(&spec));
     client_free(c);
 }
@@ -455,6 +461,8 @@ test_refused_over_tcp(void **state)
     assert_true(sockspec_parse("inet:1@127.0.0.1", &nobody, why, sizeof why));
     c = client_new(&nobody, REPLY_MAX);
     ask(c, "a", SOON_MS, CLIENT_NO_CONNECTION, "");
+    assert_string_equal(client_fault(c, CLIENT_NO_CONNECTION),
+                        "the cache daemon cannot be reached: Connection refused");
     client_free(c);
 }
 
@@ -470,6 +478,8 @@ test_no_permission(void **state)
     if (geteuid() == 0)
         assert_int_equal(seteuid(65534), 0); /* modes do not bind root */
     ask(c, "a", SOON_MS, CLIENT_NO_PERMISSION, "");
+    assert_string_equal(client_fault(c, CLIENT_NO_PERMISSION),
+                        "the socket of the cache daemon may not be used: Permission denied");
     if (getuid() == 0)
         assert_int_equal(seteuid(0), 0);
     close(listener);

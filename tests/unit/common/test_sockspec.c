@@ -220,7 +220,7 @@ test_no_such_directory(void **state)
     (void)state;
     assert_true(sockspec_parse("unix:/nonexistent/dir/s", &nowhere, why, sizeof why));
     assert_int_equal(sockspec_listen(&nowhere, 0666, (gid_t)-1, why, sizeof why), -1);
-    assert_string_equal(why, "cannot bind: No such file or directory");
+    assert_string_equal(why, "cannot make /nonexistent/dir: No such file or directory");
     assert_int_equal(sockspec_connect(&nowhere), -1);
     assert_int_equal(errno, ENOENT);
 }
