@@ -62,6 +62,18 @@ check_dns_server(const char *value)
     return why;
 }
 
+/* Who asks is known of a unix socket alone; others would serve nobody. */
+static const char *
+check_control(const char *value)
+{
+    struct sockspec spec;
+    const char *why = confcheck_socket(value);
+
+    if (why == NULL && sockspec_parse(value, &spec, NULL, 0) && !sockspec_is_unix(&spec))
+        return "the control socket is unix:/PATH";
+    return why;
+}
+
 static const char *
 check_network(const char *value)
 {
@@ -83,7 +95,7 @@ static const struct conf_option table[] = {
     {NULL, "listen", CONF_LIST, AT(listen), "unix:/run/sts-cached/query.sock inet:8461@127.0.0.1",
      0, SETTINGS_LISTEN_MAX, NULL, false, confcheck_socket},
     {NULL, "control", CONF_STRING, AT(control), "unix:/run/sts-cached/control.sock", 0, 0, NULL,
-     false, confcheck_socket},
+     false, check_control},
     {NULL, "socket-mode", CONF_MODE, AT(socket_mode), "0666", 0, 0777, NULL, false, NULL},
     {NULL, "socket-group", CONF_STRING, AT(socket_group), NULL, 0, 0, NULL, false, confcheck_group},
     {NULL, "user", CONF_STRING, AT(user), NULL, 0, 0, NULL, false, confcheck_user},
@@ -143,20 +155,47 @@ static const struct conf_option table[] = {
 
 enum { ROWS = sizeof table / sizeof *table, WHY_SIZE = 400 };
 
+static bool
+is_same_socket(const char *a, const char *b)
+{
+    struct sockspec one, other;
+
+    return sockspec_parse(a, &one, NULL, 0) && sockspec_parse(b, &other, NULL, 0) &&
+           one.len == other.len && memcmp(&one.addr, &other.addr, one.len) == 0;
+}
+
+/* What no row shows. False: `section` (NULL: none) and `option` name the place. */
+static bool
+check_whole(const struct settings *s, const char **section, const char **option, char why[WHY_SIZE])
+{
+    for (size_t i = 0; i < s->listen.count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (!is_same_socket(s->listen.items[i], s->listen.items[j]))
+                continue;
+            snprintf(why, WHY_SIZE, "\"%.80s\" is given twice", s->listen.items[i]);
+            *section = NULL;
+            *option = "listen";
+            return false;
+        }
+    }
+    *section = "redis";
+    return settings_redis_check(s, option, why, WHY_SIZE);
+}
+
 struct settings *
 settings_read(const char *path, char *error, size_t size)
 {
     struct settings *s = alloc_zero(1, sizeof *s);
-    const char *option;
+    const char *section, *option;
     char why[WHY_SIZE];
 
     if (!conf_read(path, table, ROWS, s, error, size)) {
         free(s);
         return NULL;
     }
-    if (settings_redis_check(s, &option, why, sizeof why))
+    if (check_whole(s, &section, &option, why))
         return s;
-    conf_fault(path, "redis", option, why, error, size);
+    conf_fault(path, section, option, why, error, size);
     settings_free(s);
     return NULL;
 }
@@ -180,12 +219,14 @@ struct settings *
 settings_reload(const char *path, const struct settings *running, char *error, size_t size)
 {
     struct settings *next = settings_read(path, error, size);
-    const char *kept;
+    struct buf kept;
 
     if (next == NULL)
         return NULL;
-    kept = conf_keep_restart_values(table, ROWS, running, next);
-    if (kept != NULL)
-        log_warning("the new value of %s counts only after a restart", kept);
+    buf_init(&kept, LOG_LINE_MAX);
+    conf_keep_restart_values(table, ROWS, running, next, &kept);
+    if (kept.len > 0)
+        log_warning("the new value of %s counts only after a restart", buf_string(&kept));
+    buf_done(&kept);
     return next;
 }

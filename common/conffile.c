@@ -219,18 +219,20 @@ conf_fault(const char *path, const char *section, const char *name, const char *
            size_t size)
 {
     const struct conftext_place *place = NULL;
+    const char *dot = section != NULL ? "." : "";
     struct conftext text;
     int line;
 
     if (path == NULL || !conftext_load(path, &text, error, size)) {
-        snprintf(error, size, "%s.%s: %s", section, name, reason);
+        snprintf(error, size, "%s%s%s: %s", section != NULL ? section : "", dot, name, reason);
         return;
     }
     place = conftext_find(&text, section, name);
-    if (place == NULL)
+    if (place == NULL && section != NULL)
         place = conftext_find(&text, section, NULL);
     line = place != NULL ? place->line : 1;
-    snprintf(error, size, "%s:%d: %s.%s: %s", path, line, section, name, reason);
+    snprintf(error, size, "%s:%d: %s%s%s: %s", path, line, section != NULL ? section : "", dot,
+             name, reason);
     conftext_done(&text);
 }
 
@@ -270,18 +272,17 @@ conf_print(const struct conf_option *table, size_t rows, const void *settings, F
     }
 }
 
-const char *
+void
 conf_keep_restart_values(const struct conf_option *table, size_t rows, const void *running,
-                         void *next)
+                         void *next, struct buf *names)
 {
-    const char *first = NULL;
-
     for (size_t i = 0; i < rows; i++) {
+        const char *section = table[i].section;
+
         if (table[i].reload || confvalue_is_equal(&table[i], running, next))
             continue;
         confvalue_copy(&table[i], running, next);
-        if (first == NULL)
-            first = table[i].name;
+        buf_printf(names, "%s%s%s%s", names->len > 0 ? ", " : "", section != NULL ? section : "",
+                   section != NULL ? "." : "", table[i].name);
     }
-    return first;
 }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "common/alloc.h"
+#include "common/buf.h"
 
 enum conf_type {
     CONF_STRING,   /* char *; without a default "" means none: NULL, as when unset */
@@ -51,9 +52,9 @@ struct conf_option {
  * False: `error` (size bytes) holds "FILE:LINE: reason", and conf_done has been applied. */
 MUST_CHECK bool conf_read(const char *path, const struct conf_option *table, size_t rows,
                           void *settings, char *error, size_t size);
-/* Writes to `error` what is wrong with `name` of `section` in the file that was read, in the words
- * of conf_read; where the file does not set it, the line is that of the section. For faults that no
- * row shows. `path` as for conf_read. */
+/* Writes to `error` what is wrong with `name` of `section` (NULL: of the top level) in the file
+ * that was read, in the words of conf_read; where the file does not set it, the line is that of the
+ * section. For faults that no row shows. `path` as for conf_read. */
 void conf_fault(const char *path, const char *section, const char *name, const char *reason,
                 char *error, size_t size);
 /* Frees what conf_read allocated. */
@@ -61,8 +62,8 @@ void conf_done(const struct conf_option *table, size_t rows, void *settings);
 /* Writes the effective values as a file that conf_read accepts. */
 void conf_print(const struct conf_option *table, size_t rows, const void *settings, FILE *out);
 /* On reload: copies into `next` the values of rows that need a restart from `running`, so that
- * `next` may replace it. Returns the name of the first such row that differs, NULL if none. */
-const char *conf_keep_restart_values(const struct conf_option *table, size_t rows,
-                                     const void *running, void *next);
+ * `next` may replace it. Adds the names of those that differ to `names` ("user, redis.server"). */
+void conf_keep_restart_values(const struct conf_option *table, size_t rows, const void *running,
+                              void *next, struct buf *names);
 
 #endif

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/scan.h"
@@ -43,8 +44,9 @@ has_host_bits(const struct network *net)
     return memcmp(rest, zero, sizeof rest) != 0;
 }
 
-bool
-network_parse(const char *text, struct network *out)
+/* As network_parse, whatever bits are set. */
+static bool
+parse(const char *text, struct network *out)
 {
     const char *slash = strchr(text, '/');
     size_t len = slash ? (size_t)(slash - text) : strlen(text);
@@ -66,7 +68,27 @@ network_parse(const char *text, struct network *out)
             return false;
         out->bits = first + (int)bits;
     }
-    return !has_host_bits(out);
+    return true;
+}
+
+bool
+network_parse(const char *text, struct network *out)
+{
+    return parse(text, out) && !has_host_bits(out);
+}
+
+const char *
+network_fault(const char *text)
+{
+    static __thread char why[48];
+    struct network net;
+
+    if (!parse(text, &net))
+        return "not an address or a network (address/bits)";
+    if (!has_host_bits(&net))
+        return NULL;
+    snprintf(why, sizeof why, "bits are set behind %s", strchr(text, '/'));
+    return why;
 }
 
 bool

@@ -12,6 +12,9 @@ struct network {
     int bits; /* of the 128 that must agree */
 };
 
+/* NULL when network_parse takes it, else what is wrong, good until the next call of this thread:
+ * "bits are set behind /24". */
+const char *network_fault(const char *text);
 /* False when `text` is neither an address nor address/bits, or bits beyond the prefix are set. */
 bool network_parse(const char *text, struct network *out);
 /* False as well when `client` is neither IPv4 nor IPv6. */

@@ -17,14 +17,6 @@ static const char *const modes[] = {"enforce", "observe", NULL};
 static const char *const refuse_actions[] = {"tempfail", "reject", "quarantine", NULL};
 static const char *const doubt_actions[] = {"accept", "tempfail", "by-role", NULL};
 
-static const char *
-check_network(const char *value)
-{
-    struct network net;
-
-    return network_parse(value, &net) ? NULL : "not an address or a network (address/bits)";
-}
-
 /* Writes the one form of an item of exempt-domains, its leading dot kept. */
 static bool
 normalise_exempt(const char *value, char out[DOMAIN_SIZE + 1])
@@ -80,7 +72,7 @@ static const struct conf_option options[] = {
      .reload = true},
     {ROW("remote-mailers", CONF_LIST, remote_mailers, "esmtp smtp smtp8 dsmtp relay"),
      .check = check_mailer, .reload = true},
-    {ROW("exempt-clients", CONF_LIST, exempt_clients, NULL), .check = check_network,
+    {ROW("exempt-clients", CONF_LIST, exempt_clients, NULL), .check = network_fault,
      .reload = true},
     {ROW("exempt-domains", CONF_LIST, exempt_domains, NULL), .check = check_exempt_domain,
      .reload = true},
@@ -143,13 +135,15 @@ struct settings *
 settings_reload(const char *path, const struct settings *running, char *error, size_t size)
 {
     struct settings *next = settings_read(path, error, size);
-    const char *kept;
+    struct buf kept;
 
     if (!next)
         return NULL;
-    kept = conf_keep_restart_values(options, OPTION_COUNT, running, next);
-    if (kept)
-        log_warning("a new value of `%s` is taken only by a restart", kept);
+    buf_init(&kept, LOG_LINE_MAX);
+    conf_keep_restart_values(options, OPTION_COUNT, running, next, &kept);
+    if (kept.len > 0)
+        log_warning("the new value of %s counts only after a restart", buf_string(&kept));
+    buf_done(&kept);
     return next;
 }
 

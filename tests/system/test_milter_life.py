@@ -83,11 +83,11 @@ def test_bad_reload_changes_nothing(start, daemon):
 
 
 def test_reload_names_what_needs_a_restart(start):
-    """`processes` is not taken by a reload, and the log says so."""
+    """`processes` and `timeout` are not taken by a reload, and the log says so of both."""
     milter = start()
-    milter.write_config(processes="3")
+    milter.write_config(processes="3", timeout="100s")
     milter.process.send_signal(signal.SIGHUP)
-    milter.wait_for_log("warning: .*processes.*restart")
+    milter.wait_for_log("warning: .*processes, timeout.*restart")
     milter.wait_for_log("settings were read again")
     assert len(milter.children) == 1
 

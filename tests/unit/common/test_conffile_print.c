@@ -95,18 +95,22 @@ static void
 test_keep_restart_values(void **state)
 {
     struct sample running, next;
+    struct buf names;
 
     (void)state;
+    buf_init(&names, 100);
     sample_must_read("user = a listen = a dns { servers = { /a } timeout = 1 }", &running);
     sample_must_read("user = a listen = b dns { servers = { /a } timeout = 3 }", &next);
-    assert_null(conf_keep_restart_values(sample_table, SAMPLE_ROWS, &running, &next));
+    conf_keep_restart_values(sample_table, SAMPLE_ROWS, &running, &next, &names);
+    assert_int_equal(names.len, 0);
     sample_assert_list(&next.listen, "b");
     assert_int_equal(next.dns.timeout_ms, 3000);
     sample_done(&next);
 
     sample_must_read("user = b listen = c count = 9 dns { servers = { /a, /b } }", &next);
-    assert_string_equal(conf_keep_restart_values(sample_table, SAMPLE_ROWS, &running, &next),
-                        "servers");
+    conf_keep_restart_values(sample_table, SAMPLE_ROWS, &running, &next, &names);
+    assert_string_equal(buf_string(&names), "dns.servers, user, count");
+    buf_done(&names);
     assert_string_equal(next.user, "a");
     sample_assert_list(&next.dns.servers, "/a");
     sample_assert_list(&next.listen, "c");

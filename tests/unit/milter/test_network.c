@@ -45,9 +45,20 @@ parses_only_networks(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct network net;
-        if (network_parse(cases[i].text, &net) != cases[i].is_network)
+        if (network_parse(cases[i].text, &net) != cases[i].is_network ||
+            (network_fault(cases[i].text) == NULL) != cases[i].is_network)
             fail_msg("\"%s\" is %sa network", cases[i].text, cases[i].is_network ? "" : "not ");
     }
+}
+
+static void
+says_what_is_wrong(void **state)
+{
+    (void)state;
+    assert_string_equal(network_fault("192.0.2.1/24"), "bits are set behind /24");
+    assert_string_equal(network_fault("2001:db8::1/127"), "bits are set behind /127");
+    assert_string_equal(network_fault("192.0.2.1/33"),
+                        "not an address or a network (address/bits)");
 }
 
 static bool
@@ -112,6 +123,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parses_only_networks),
+        cmocka_unit_test(says_what_is_wrong),
         cmocka_unit_test(holds_its_clients),
         cmocka_unit_test(holds_no_other_family),
     };
