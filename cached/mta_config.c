@@ -309,7 +309,8 @@ write_postfix_milter(struct writer *w)
     if (sockspec_is_unix(&spec) && (!is_in_reach(&spec, &f->postfix, f->postfix.smtpd_free) ||
                                     !is_plain_path(sockspec_path(&spec)))) {
         warn(w, "without the milter: its socket is not below queue_directory, and smtpd may be "
-                "chrooted (master.cf); set socket = \"inet:8462@127.0.0.1\" in sts-milter.conf");
+                "chrooted (master.cf); set socket = \"inet:8462@127.0.0.1\" in sts-milter.conf "
+                "(with the systemd unit: ListenStream=127.0.0.1:8462 in sts-milter.socket)");
         return;
     }
     sockspec_format(&spec, w->config->milter);

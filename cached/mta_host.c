@@ -1,5 +1,6 @@
 #include "cached/mta_host.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ mta_host_is_safe_path(const char *path)
         return false;
     while ((slash = strrchr(folder, '/')) != NULL) {
         slash[slash == folder] = '\0'; /* "/" stays */
-        if (stat(folder, &st) != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        if (stat(folder, &st) != 0 ? errno != ENOENT : (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
             return false;
         if (slash == folder)
             return true;

@@ -11,7 +11,8 @@ enum { MTA_HOST_TIMEOUT_MS = 5000 };
 #define MTA_HOST_MILTER "unix:/run/sts-milter/milter.sock"
 
 /* True when no folder on the way to `path` can be written to by group or others, as Sendmail wants
- * it; false too when that cannot be seen. */
+ * it; one that is not there yet (/run/sts-milter before the first start) is taken to be made as it
+ * should. False too when that cannot be seen. */
 bool mta_host_is_safe_path(const char *path);
 /* Asks postconf; what it does not tell in time and in form stays empty. */
 void mta_host_read_postfix(struct mta_postfix *);

@@ -95,7 +95,7 @@ static const struct row rows[] = {
      MTA_POSTFIX,
      {INET},
      OLD,
-     .want = {"# without the milter"},
+     .want = {"# without the milter", "ListenStream=127.0.0.1:8462 in sts-milter.socket"},
      .absent = "smtpd_milters"},
     {"postfix: milter by inet",
      MTA_POSTFIX,
@@ -297,7 +297,10 @@ test_safe_paths(void **state)
     assert_true(mta_host_is_safe_path("/usr/share/a.sock"));
     assert_true(mta_host_is_safe_path("/a.sock"));
     assert_false(mta_host_is_safe_path("/tmp/a.sock"));
-    assert_false(mta_host_is_safe_path("/no/such/folder/a.sock"));
+    assert_true(mta_host_is_safe_path("/usr/no-such-folder/a.sock")); /* yet to be made */
+    assert_true(mta_host_is_safe_path("/no/such/folder/a.sock"));
+    assert_false(mta_host_is_safe_path("/tmp/no/such/folder/a.sock"));
+    assert_false(mta_host_is_safe_path("/usr/bin/env/x/a.sock")); /* below a file */
 }
 
 int
