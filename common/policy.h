@@ -15,8 +15,7 @@
 enum {
     POLICY_BODY_MAX = 65536,       /* RFC 8461 s3.3 suggests 64 kilobytes */
     POLICY_MAX_AGE_MAX = 31557600, /* s3.2; larger values of up to 10 digits are clamped */
-    POLICY_LIFE_MIN_S = 100        /* no policy dies sooner, max_age 0 included (ambiguity 20): with
-                                      at most three fetches in 300 s the next one comes in time */
+    POLICY_LIFE_MIN_S = 60         /* no policy dies sooner, max_age 0 included (ambiguity 20) */
 };
 
 enum policy_mode { POLICY_MODE_NONE, POLICY_MODE_TESTING, POLICY_MODE_ENFORCE };
@@ -38,7 +37,7 @@ enum policy_mode policy_mode(const struct policy *);
 /* "enforce", "testing", "none". */
 const char *policy_mode_name(enum policy_mode);
 uint32_t policy_max_age_s(const struct policy *);
-/* max(POLICY_LIFE_MIN_S, max_age): for how long it stays in force after its fetch. */
+/* max(60, max_age): for how long it stays in force after its fetch. */
 uint32_t policy_life_s(const struct policy *);
 
 /* The mx patterns in file order: lower case, no final dot, "*.example.net" for wildcards.

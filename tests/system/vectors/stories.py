@@ -307,7 +307,7 @@ def refusal_stands_without_a_record(internet):
     assert word(internet, domain) == "refuse mx-not-listed"
 
 
-def no_life_is_very_short(internet):
+def short_life_is_a_minute(internet):
     domain, host = known_domain(internet, body=policy(max_age="1"))
     host.raw = http("", status="500 Error")
     internet.dns.put(f"_mta-sts.{domain}", "TXT")
@@ -373,7 +373,7 @@ STORIES = [  # the slow ones first
     hanging("no TLS", Host(b"", end="hang-tls")),
     hanging("half an answer", Host(http("version: STSv1\n", length=500), end="hang")),
     hanging("byte by byte", Host(http(policy() + "x: y\n" * 100), drip=1, pause=0.2)),
-    hanging_hosts_hold_up_nobody_else, no_life_is_very_short,
+    hanging_hosts_hold_up_nobody_else, short_life_is_a_minute,
     *(survival(fault, "refresh") for fault in FAULTS),
     *(survival(fault, "flush")
       for fault in ("TXT vanished", "TXT: SERVFAIL", "policy host: NXDOMAIN", "404", "body invalid")),

@@ -38,22 +38,6 @@ a_policy_is_rechecked_after_the_ttl_in_the_background(void **state)
     assert_int_equal(lab->stats.weakened, 1);
 }
 
-/* Three fetches in five minutes are allowed, and enough. */
-static void
-the_shortest_policy_is_in_force_all_the_time(void **state)
-{
-    struct lab *lab = *state;
-
-    for (int i = 0; i < 9; i++) {
-        lab_hold(lab, "id1", "enforce", 0);
-        lab_pass(lab, POLICY_LIFE_MIN_S - 1);
-        lab_assert_now(lab, VERDICT_SECURE, STS_OK);
-        lab_txt(lab, "id1");
-        lab_pass(lab, 1);
-    }
-    assert_int_equal(lab->source.fetch_started, 9);
-}
-
 enum trouble { TXT_GONE, TXT_SEVERAL, TXT_SERVFAIL, FETCH_FAILS, BODY_BAD };
 
 static void
@@ -582,7 +566,6 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         TEST(a_policy_is_rechecked_after_the_ttl_in_the_background),
-        TEST(the_shortest_policy_is_in_force_all_the_time),
         cmocka_unit_test(no_trouble_ends_a_policy_before_its_term),
         TEST(a_day_old_policy_is_fetched_whatever_its_id),
         TEST(without_a_record_nothing_is_fetched),

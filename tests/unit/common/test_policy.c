@@ -462,10 +462,10 @@ test_life(void **state)
         const char *body;
         uint32_t life_s;
     } rows[] = {
-        {V E M "max_age: 0\n", 100},
-        {V E M "max_age: 99\n", 100},
-        {V E M "max_age: 100\n", 100},
-        {V E M "max_age: 101\n", 101},
+        {V E M "max_age: 0\n", 60},
+        {V E M "max_age: 59\n", 60},
+        {V E M "max_age: 60\n", 60},
+        {V E M "max_age: 61\n", 61},
         {V E M "max_age: 9999999999\n", 31557600},
     };
 
