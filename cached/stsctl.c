@@ -1,5 +1,6 @@
 /* stsctl - the operator's tool: one command, asked of sts-cached over its control socket.
  * The daemon does the work and names the exit status; this program asks, prints and ends. */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>

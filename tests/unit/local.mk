@@ -28,6 +28,7 @@ UNIT_TESTS = \
 	tests/unit/cached/test_query_farm \
 	tests/unit/cached/test_query_orders \
 	tests/unit/cached/test_inflight \
+	tests/unit/cached/test_query_hosts \
 	tests/unit/cached/test_query_policy \
 	tests/unit/cached/test_probes \
 	tests/unit/cached/test_query \
@@ -319,6 +320,9 @@ tests_unit_cached_test_query_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_probe_SOURCES = tests/unit/cached/test_query_probe.c $(QUERY_LAB)
 tests_unit_cached_test_query_probe_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_probe_LDADD = $(UNIT_LIBS_CACHED)
+tests_unit_cached_test_query_hosts_SOURCES = tests/unit/cached/test_query_hosts.c $(QUERY_LAB)
+tests_unit_cached_test_query_hosts_CPPFLAGS = $(UNIT_CPPFLAGS)
+tests_unit_cached_test_query_hosts_LDADD = $(UNIT_LIBS_CACHED)
 tests_unit_cached_test_query_policy_SOURCES = tests/unit/cached/test_query_policy.c $(QUERY_LAB)
 tests_unit_cached_test_query_policy_CPPFLAGS = $(UNIT_CPPFLAGS)
 tests_unit_cached_test_query_policy_LDADD = $(UNIT_LIBS_CACHED)
