@@ -84,7 +84,7 @@ last_failure_of(const struct entry *e)
     if (f == NULL)
         return json_null();
     object = json_object();
-    set_reason(object, f->error, f->detail, 0);
+    set_reason(object, f->error, f->detail, f->http_status);
     set_string(object, "id", f->id);
     set_integer(object, "tried", clock_wall_of(cache_tried_ms(e, 0)));
     return object;

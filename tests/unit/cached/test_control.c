@@ -188,6 +188,7 @@ test_query_tells_all(void **state)
     struct desk *d = *state;
     struct entry *e = hold(d, "a.example", "enforce");
     static const uint8_t states[] = {DANE_NONE, DANE_USABLE};
+    const struct fetch_result bad = {.error = STS_HTTP_STATUS, .http_status = 503};
     const char *verdict, *domain, *mode, *id, *source, *reason, *reply, *host, *dane;
     int max_age, expires, fetched, exit_code;
     json_t *object;
@@ -227,6 +228,8 @@ test_query_tells_all(void **state)
     assert_int_equal(json_unpack(object, "{s:{s:s}}", "dane", "b.example", &dane), 0);
     assert_string_equal(dane, "usable");
     json_decref(object);
+    cache_note_failure(d->control.cache, e, "id2", 0, &bad);
+    assert_non_null(strstr(run(d, "query a.example"), "\"http_status\":503,\"id\":\"id2\""));
 }
 
 static void
