@@ -166,7 +166,7 @@ verdict_judge(const struct entry *entry, const char *domain, enum verdict_mx wan
     out->dane = NULL;
     out->dane_error = STS_OK;
     out->dane_failed = out->had_dane = false;
-    if (cache_policy_in_force(entry, now_ms))
+    if (entry != NULL && cache_policy_in_force(entry, now_ms))
         return judge_policy(out, want, host_only, now_ms);
     return entry != NULL ? judge_absence(out, now_ms) : VERDICT_NEEDS_TXT;
 }
