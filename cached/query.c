@@ -232,6 +232,8 @@ judge_for(const struct query_token *token, struct judgement *j)
     const struct resolution *r = token->resolution;
     enum verdict_need need = query_judge(r->engine, r->entry, &token->asked, clock_boot_ms(), j);
 
+    if (j->verdict == VERDICT_UNKNOWN && j->reason == r->error && j->detail[0] == '\0')
+        j->detail = r->detail;
     return need == VERDICT_FINAL && may_be_rescued(r, j) ? VERDICT_NEEDS_RECHECK : need;
 }
 
@@ -516,8 +518,7 @@ query_ask(struct query_engine *q, const struct question *question, struct judgem
 
     if (q->settings->mode == WORK_OFF)
         return answer_unseen(q, question->domain, STS_OFF, question->arrived_ms, now);
-    /* What is not in memory Redis is asked for, where it can be: it may be newer there than here.
-     */
+    /* What is not in memory may be newer in Redis, where that can be asked, than in LMDB. */
     e = cache_get_at(q->cache, question->domain, !farm_is_up(q->farm), now_ms);
     need = query_judge(q, e, question, now_ms, now);
     if (need == VERDICT_FINAL) {

@@ -67,6 +67,7 @@ note(struct asker *asker, const struct judgement *j)
     asker->answers++;
     asker->verdict = j->verdict;
     asker->reason = j->reason;
+    snprintf(asker->detail, sizeof asker->detail, "%s", j->detail);
     asker->source = j->source;
     asker->has_policy = j->policy != NULL;
     asker->hosts[0] = '\0';

@@ -36,6 +36,7 @@ struct asker {
     enum answer_source source;
     bool has_policy;
     char hosts[200]; /* "a b" */
+    char detail[SOURCE_DETAIL_SIZE];
 };
 
 struct lab *lab_new(void);

@@ -118,6 +118,22 @@ bring_to(struct lab *lab, enum stage stage)
     }
 }
 
+/* Which server it was: once, to those who waited. */
+static void
+whoever_waited_hears_why_it_is_unknown(void **state)
+{
+    static const struct txt_result failed = {.error = STS_DNS_TIMEOUT,
+                                             .detail = "inet:53@192.0.2.1: silence"};
+    struct lab *lab = *state;
+    struct asker asker;
+
+    lab_ask(lab, &asker);
+    fake_source_end_txt(&lab->source, LAB_DOMAIN, &failed);
+    lab_assert_told(&asker, VERDICT_UNKNOWN, STS_DNS_TIMEOUT);
+    assert_string_equal(asker.detail, failed.detail);
+    lab_assert_now(lab, VERDICT_UNKNOWN, STS_DNS_TIMEOUT);
+}
+
 static const struct {
     const char *name;
     enum stage stage;
@@ -482,6 +498,7 @@ main(void)
         TEST(work_goes_on_without_askers),
         TEST(only_who_needs_mx_waits_for_it),
         cmocka_unit_test(the_deadline_says_what_is_known),
+        TEST(whoever_waited_hears_why_it_is_unknown),
         TEST(no_wait_still_starts_the_work),
         TEST(who_joins_late_is_answered_at_once),
         TEST(nobody_waits_longer_than_the_deadline),
