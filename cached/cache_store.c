@@ -8,7 +8,7 @@
 enum {
     DAY_S = 86400,
     AHEAD_MAX_S = 60, /* a fetch further in the future than this was noted by a wrong clock */
-    ROUNDED_S = 2,
+    ROUNDED_S = 2,    /* seconds of two clocks, which do not begin together, told twice */
     OVER_KEPT_S = 400 * DAY_S, /* a clock may be wrong by a year, whose battery is empty */
     ASIDE_MIN_S = DAY_S,
     ASIDE_MAX_S = 30 * DAY_S

@@ -1,17 +1,15 @@
 #include "cached/farm_key.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/log.h"
+#include "common/regular.h"
 
 enum { SUM_BYTES = FARM_MAC_DIGITS / 2, LINE_SIZE = 256 };
 
@@ -71,21 +69,14 @@ take_line(struct farm_key *k, char *line)
 static FILE *
 open_file(const char *path, char *why, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    FILE *file = NULL;
+    mode_t mode;
+    FILE *file = regular_open(path, &mode, why, size);
 
-    if (fd < 0 || fstat(fd, &st) != 0)
-        snprintf(why, size, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        snprintf(why, size, "%s: not a regular file", path);
-    else if ((st.st_mode & 07) != 0)
-        snprintf(why, size, "%s: others may read or change it (chmod o= %s)", path, path);
-    else if ((file = fdopen(fd, "r")) == NULL)
-        snprintf(why, size, "%s: %s", path, strerror(errno));
-    if (file == NULL && fd >= 0)
-        close(fd);
-    return file;
+    if (file == NULL || (mode & 07) == 0)
+        return file;
+    fclose(file);
+    snprintf(why, size, "%s: others may read or change it (chmod o= %s)", path, path);
+    return NULL;
 }
 
 static bool

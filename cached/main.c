@@ -17,6 +17,7 @@
 #include "cached/metrics.h"
 #include "cached/refresh.h"
 #include "cached/settings.h"
+#include "cached/settings_redis.h"
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -210,17 +211,11 @@ start_metrics(struct program *p)
 }
 
 static bool
-is_alone(const struct settings *s)
-{
-    return s->redis.server == NULL && s->redis.sentinels.count == 0;
-}
-
-static bool
 join_farm(struct program *p)
 {
     const struct settings *s = p->settings;
 
-    if (is_alone(s))
+    if (!settings_redis_is_used(s))
         return true;
     p->farm = farm_new(p->base, s, p->cache, p->store, &p->stats, p->why, sizeof p->why);
     if (p->farm != NULL)
@@ -354,7 +349,7 @@ test(struct program *p)
     bool good = (geteuid() != 0 || s->user == NULL ||
                  daemon_drop_privileges(s->user, p->why, sizeof p->why)) &&
                 test_source(p, base) &&
-                (is_alone(s) || farm_files_are_good(base, s, p->why, sizeof p->why));
+                (!settings_redis_is_used(s) || farm_files_are_good(base, s, p->why, sizeof p->why));
 
     if (!good)
         fprintf(stderr, "sts-cached: %s\n", p->why);

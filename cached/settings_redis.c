@@ -1,16 +1,13 @@
 #include "cached/settings_redis.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cached/farm_key.h"
 #include "cached/settings.h"
 #include "common/log.h"
+#include "common/regular.h"
 #include "common/sockspec.h"
 
 /* Where to say what is wrong. */
@@ -28,8 +25,8 @@ fail(const struct complaint *to, const char *option, const char *reason)
     return false;
 }
 
-static bool
-is_used(const struct settings *s)
+bool
+settings_redis_is_used(const struct settings *s)
 {
     return s->redis.server != NULL || s->redis.sentinels.count > 0;
 }
@@ -124,24 +121,6 @@ check_secrecy(const struct settings *s, const struct complaint *to)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-static FILE *
-open_regular(const char *path, char *why, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    FILE *file = NULL;
-
-    if (fd < 0 || fstat(fd, &st) != 0)
-        snprintf(why, size, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        snprintf(why, size, "%s: not a regular file", path);
-    else if ((file = fdopen(fd, "r")) == NULL)
-        snprintf(why, size, "%s: %s", path, strerror(errno));
-    if (file == NULL && fd >= 0)
-        close(fd);
-    return file;
-}
-
 static bool
 check_file(const char *option, const char *path, const struct complaint *to)
 {
@@ -150,7 +129,7 @@ check_file(const char *option, const char *path, const struct complaint *to)
     if (path == NULL)
         return true;
     *to->option = option;
-    file = open_regular(path, to->why, to->size);
+    file = regular_open(path, NULL, to->why, to->size);
     if (file != NULL)
         fclose(file);
     return file != NULL;
@@ -169,11 +148,11 @@ check_key_file(const struct settings *s, const struct complaint *to)
     return key != NULL;
 }
 
-char *
-settings_redis_password(const char *path, char *why, size_t size)
+static char *
+read_password(const char *path, mode_t *mode, char *why, size_t size)
 {
     char line[SETTINGS_PASSWORD_MAX + sizeof "\r\n"], *password = NULL;
-    FILE *file = open_regular(path, why, size);
+    FILE *file = regular_open(path, mode, why, size);
 
     if (file == NULL)
         return NULL;
@@ -190,21 +169,27 @@ settings_redis_password(const char *path, char *why, size_t size)
     return password;
 }
 
+char *
+settings_redis_password(const char *path, char *why, size_t size)
+{
+    return read_password(path, NULL, why, size);
+}
+
 static bool
 check_password_file(const struct settings *s, const struct complaint *to)
 {
-    struct stat st;
+    mode_t mode;
     char *password;
 
     if (s->redis.password_file == NULL)
         return true;
     *to->option = "password-file";
-    password = settings_redis_password(s->redis.password_file, to->why, to->size);
+    password = read_password(s->redis.password_file, &mode, to->why, to->size);
     if (password == NULL)
         return false;
     explicit_bzero(password, strlen(password));
     free(password);
-    if (stat(s->redis.password_file, &st) == 0 && (st.st_mode & 07) != 0)
+    if ((mode & 07) != 0)
         log_warning("redis.password-file %s: others may read or change it (chmod o= %s)",
                     s->redis.password_file, s->redis.password_file);
     return true;
@@ -226,7 +211,7 @@ settings_redis_check(const struct settings *s, const char **option, char *why, s
 
     if (!check_servers(s, &to) || !check_prefix(s, &to) || !check_tls(s, &to))
         return false;
-    if (is_used(s))
+    if (settings_redis_is_used(s))
         return check_secrecy(s, &to) && check_files(s, &to);
     warn_unused(s);
     return true;

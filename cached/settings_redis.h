@@ -12,6 +12,8 @@ struct settings;
 
 enum { SETTINGS_PREFIX_MAX = 64, SETTINGS_PASSWORD_MAX = 512 };
 
+/* True when a server or sentinels are given: this host is one of a farm. */
+bool settings_redis_is_used(const struct settings *);
 /* False: `*option` is the name of the option at fault (a literal), `why` what is wrong with it. The
  * files are looked at only where a server or sentinels are given; the key file is read as
  * farm_key_read does, and the password file as below. What nothing uses, TLS options without `tls`

@@ -1,14 +1,13 @@
 #include "common/conftext.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/regular.h"
 #include "common/scan.h"
 
 enum token { END, WORD, STRING, ASSIGN, APPEND, OPEN, CLOSE, COMMA, BAD };
@@ -67,22 +66,15 @@ read_all(int fd, struct buf *text)
 static bool
 load(const char *path, struct buf *text, char *error, size_t size)
 {
-    /* O_NONBLOCK: a FIFO must not hold us up before we see what it is. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat st;
-    bool done = false;
+    FILE *file = regular_open(path, NULL, error, size);
+    bool done;
 
-    if (fd < 0 || fstat(fd, &st) != 0) {
+    if (file == NULL)
+        return false;
+    done = read_all(fileno(file), text);
+    if (!done)
         snprintf(error, size, "%s: %s", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        snprintf(error, size, "%s: not a regular file", path);
-    } else if (!read_all(fd, text)) {
-        snprintf(error, size, "%s: %s", path, strerror(errno));
-    } else {
-        done = true;
-    }
-    if (fd >= 0)
-        close(fd);
+    fclose(file);
     return done;
 }
 

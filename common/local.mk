@@ -19,6 +19,7 @@ libcommon_a_SOURCES = \
 	common/nexthop.c common/nexthop.h \
 	common/policy.c common/policy.h \
 	common/proto.c common/proto.h \
+	common/regular.c common/regular.h \
 	common/scan.c common/scan.h \
 	common/sockspec.c common/sockspec.h \
 	common/txt.c common/txt.h
