@@ -289,6 +289,21 @@ redis {{ server = "inet:6379@127.0.0.1" {options.format(file=file)} }}""")
         assert not list(tmp_path.glob("*.sock"))
 
 
+def test_socket_files_go_with_the_daemon(tmp_path):
+    """Those of the maps, of control and of the page; nobody finds one later at which nobody listens."""
+    config, names = tmp_path / "sts-cached.conf", ["control.sock", "http.sock", "query.sock"]
+    config.write_text(f"""state-directory = "{tmp_path}/state"  listen = {{ "unix:{tmp_path}/query.sock" }}
+control = "unix:{tmp_path}/control.sock"  http {{ listen = "unix:{tmp_path}/http.sock" }}""")
+    with subprocess.Popen([find_program("sts-cached"), "-f", "-c", config], stderr=subprocess.PIPE, text=True) as daemon:
+        try:
+            wait_until(lambda: "ready" in daemon.stderr.readline(), "it does not start", 10)
+            assert sorted(path.name for path in tmp_path.glob("*.sock")) == names
+        finally:
+            daemon.terminate()
+            assert daemon.wait(timeout=20) == 0
+    assert not list(tmp_path.glob("*.sock"))
+
+
 def test_no_start_without_certificates(own):
     """What -t says a start says too, and the log."""
     assert own.daemon.stop() == 0
